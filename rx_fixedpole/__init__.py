@@ -1,0 +1,1 @@
+"""Fixed-pole recurrent receivers for OFDM links."""
