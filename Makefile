@@ -1,0 +1,73 @@
+# Everything here needs GNU make, Python 3.11 to 3.13 and PyPI. Environments are made on first use.
+
+# Options: PYTHON=python3.12, SWEEP_ARGS="--scenario short_cp", PYTEST_ARGS="-k ring"
+PYTHON ?=
+SWEEP_ARGS ?=
+PYTEST_ARGS ?=
+
+# On Linux x86-64, PyPI's torch brings gigabytes of CUDA. To take a CPU build, name its index
+# (PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu) or a wheel (TORCH=torch-....whl).
+TORCH ?= torch==2.13.0
+
+VENV := .venv
+TORCH_VENV := .venv-torch
+READY := $(VENV)/.ready
+TORCH_READY := $(TORCH_VENV)/.ready
+
+# By name through python -m: the scripts of an environment break when a path has spaces in it.
+RUN := PYTHONPATH=. $(VENV)/bin/python
+RUN_TORCH := PYTHONPATH=. KERAS_BACKEND=torch $(TORCH_VENV)/bin/python
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# The numerics, which run on Keras' other backends too.
+PORTABLE_TESTS := $(foreach name,poles backend recurrence readout layers,tests/test_$(name)*.py)
+
+CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+says_yes = $(shell $(1) -c 'import sys; $(2) and print("yes")' 2>/dev/null)
+IS_SUPPORTED := (3, 11) <= sys.version_info < (3, 14)
+HAS_VENV := all(map(__import__, ["venv", "ensurepip"]))
+SUPPORTED = $(foreach p,$(CANDIDATES),$(if $(call says_yes,$(p),$(IS_SUPPORTED)),$(p)))
+USABLE = $(firstword $(foreach p,$(SUPPORTED),$(if $(call says_yes,$(p),$(HAS_VENV)),$(p))))
+NO_VENV = $(firstword $(SUPPORTED)) has no venv module: install it (Debian: python3-venv)
+NO_PYTHON = Python 3.11, 3.12 or 3.13 is needed, none of these is one: $(CANDIDATES). Set PYTHON=
+FOUND_PYTHON = $(or $(USABLE),$(error $(if $(SUPPORTED),$(NO_VENV),$(NO_PYTHON))))
+
+.PHONY: venv sweep test test-slow test-torch lint format
+venv: $(READY)
+
+sweep: $(READY)
+	@$(RUN) scripts/ber_sweep.py $(SWEEP_ARGS)
+
+test: $(READY)
+	@$(RUN) $(PYTEST) $(PYTEST_ARGS)
+
+test-slow: $(READY)
+	@$(RUN) $(PYTEST) -m slow $(PYTEST_ARGS)
+
+test-torch: $(TORCH_READY)
+	@$(RUN_TORCH) $(PYTEST) -m "not slow and not tensorflow_only" $(PORTABLE_TESTS) $(PYTEST_ARGS)
+
+lint: $(READY)
+	@$(RUN) -m ruff check
+	@$(RUN) -m ruff format --check
+	@$(RUN) -m mypy
+
+format: $(READY)
+	@$(RUN) -m ruff check --fix
+	@$(RUN) -m ruff format
+
+# The stamp is written last, so an environment that was cut short is made again from nothing.
+$(READY): pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) with $(FOUND_PYTHON): 1 to 5 minutes, this once"
+	@test -e $@ || $(FOUND_PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,test,lint]"
+	@touch $@
+
+# Without Sionna and TensorFlow, hence --no-deps; constraints.txt does not pin torch.
+$(TORCH_READY): pyproject.toml constraints.txt
+	@echo "Installing $(TORCH) into $(TORCH_VENV) with $(FOUND_PYTHON): some minutes, this once"
+	@test -e $@ || $(FOUND_PYTHON) -m venv --clear $(TORCH_VENV)
+	@$(TORCH_VENV)/bin/python $(PIP_INSTALL) "$(TORCH)" keras numpy scipy pytest pytest-xdist
+	@$(TORCH_VENV)/bin/python $(PIP_INSTALL) --no-deps --editable .
+	@touch $@
