@@ -1,0 +1,129 @@
+"""The few operations on complex tensors that ``keras.ops`` lacks or gets wrong.
+
+This is the only file of the package that names a backend. Everything else is written in
+``keras.ops``, with three rules: complex products use ``@`` (``ops.matmul`` and ``ops.einsum``
+silently turn complex128 into complex64), complex values never pass through ``ops.where`` or
+``ops.cumsum`` (the same fault), and complex numbers are assembled by :func:`complex`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+from keras import ops
+
+Tensor = Any
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+NAME = keras.backend.backend()
+
+COMPLEX_OF = {
+    "float32": "complex64",
+    "float64": "complex128",
+    "complex64": "complex64",
+    "complex128": "complex128",
+}
+REAL_OF = {"complex64": "float32", "complex128": "float64"}
+
+if NAME == "tensorflow":
+    import tensorflow as _tf
+
+    def complex(real: Tensor, imag: Tensor) -> Tensor:
+        """The complex tensor ``real + 1j * imag``, differentiable in both."""
+        return _tf.complex(real, imag)
+
+    def cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
+        """``x`` with ``a @ x = b``, ``a`` Hermitian positive definite ``[..., F, F]``."""
+        return _tf.linalg.cholesky_solve(_tf.linalg.cholesky(a), b)
+
+    def fft(x: Tensor) -> Tensor:
+        """DFT along the last axis, ``X[k] = sum_n x[n] exp(-2j pi k n / n_fft)``, not scaled."""
+        return _tf.signal.fft(x)
+
+    def ifft(x: Tensor) -> Tensor:
+        """Inverse of :func:`fft` (it carries the factor ``1 / n_fft``)."""
+        return _tf.signal.ifft(x)
+
+    def compile(fn: Function) -> Function:
+        """``fn`` compiled by XLA, one executable for each shape of its tensor arguments."""
+        return _tf.function(fn, jit_compile=True, autograph=False)
+
+elif NAME == "torch":
+    import torch as _torch
+
+    def complex(real: Tensor, imag: Tensor) -> Tensor:
+        """The complex tensor ``real + 1j * imag``, differentiable in both."""
+        return _torch.complex(ops.convert_to_tensor(real), ops.convert_to_tensor(imag))
+
+    def cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
+        """``x`` with ``a @ x = b``, ``a`` Hermitian positive definite ``[..., F, F]``."""
+        return _torch.cholesky_solve(b, _torch.linalg.cholesky(a))
+
+    def fft(x: Tensor) -> Tensor:
+        """DFT along the last axis, ``X[k] = sum_n x[n] exp(-2j pi k n / n_fft)``, not scaled."""
+        return _torch.fft.fft(x)
+
+    def ifft(x: Tensor) -> Tensor:
+        """Inverse of :func:`fft` (it carries the factor ``1 / n_fft``)."""
+        return _torch.fft.ifft(x)
+
+    def compile(fn: Function) -> Function:
+        """``fn`` itself: PyTorch runs it eagerly."""
+        return fn
+
+else:
+    raise ImportError(
+        f"rx_fixedpole runs on Keras' 'tensorflow' and 'torch' backends, not on {NAME!r}; "
+        "set KERAS_BACKEND before Keras is imported"
+    )
+
+
+def dtype(x: Tensor) -> str:
+    """Name of the dtype of a tensor or array, for example ``"complex64"``."""
+    return keras.backend.standardize_dtype(x.dtype)
+
+
+def is_tensor(x: Any) -> bool:
+    """True for a tensor or variable of the backend, False for NumPy arrays, lists and numbers."""
+    return bool(ops.is_tensor(x))
+
+
+def constant(x: np.ndarray, like: str) -> Tensor:
+    """A tensor of dtype ``like`` from double-precision NumPy values, rounded once."""
+    return ops.convert_to_tensor(np.asarray(x).astype(like), dtype=like)
+
+
+def adjoint(x: Tensor) -> Tensor:
+    """Conjugate transpose of the last two axes."""
+    return ops.conj(ops.swapaxes(x, -1, -2))
+
+
+def power(x: Tensor) -> Tensor:
+    """``|x|^2``, real, without the square root that makes ``abs`` undifferentiable at zero."""
+    return ops.square(ops.real(x)) + ops.square(ops.imag(x))
+
+
+def require_complex(x: Tensor, name: str, *shape: int | str | None) -> Tensor:
+    """The argument as a complex tensor, or an error that names it.
+
+    Args:
+        x: a tensor, or anything that NumPy turns into a complex array.
+        name: how the caller names the argument.
+        shape: one entry an axis: a size that must match where both are known, or a letter (any
+            size, used in the message); nothing to accept any rank.
+    """
+    x = ops.convert_to_tensor(x if is_tensor(x) else np.asarray(x))
+    if dtype(x) not in REAL_OF:
+        raise TypeError(f"{name} must be complex64 or complex128, got {dtype(x)}")
+    if shape:
+        fits = len(x.shape) == len(shape) and all(
+            not isinstance(want, int) or got is None or got == want
+            for want, got in zip(shape, x.shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if s is None else str(s) for s in shape)
+            raise ValueError(f"{name} must have shape [{wanted}], got {tuple(x.shape)}")
+    return x
