@@ -1,0 +1,54 @@
+"""Receivers of the laboratory: ours and every baseline, on the same slots.
+
+To add one: a builder `build(link, *, options) -> (slots -> llr)` and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sims.receivers.base import Receiver, complete_options, unknown
+from sims.receivers.delay_limited import ls_delay_limited
+from sims.receivers.esn import esn
+from sims.receivers.genie import perfect_csi
+from sims.receivers.interpolated import lmmse_interpolator, ls_lin, ls_lin_time_avg
+from sims.receivers.joint_lmmse import joint_lmmse
+from sims.receivers.nonlinear import ep, kbest, several_streams
+from sims.receivers.wiener import genie_wiener
+
+RECEIVERS: dict[str, Receiver] = {
+    "perfect_csi": Receiver(perfect_csi, "perfect CSI, one tap", genie=True),
+    "genie_wiener": Receiver(genie_wiener, "true taps, Wiener in time", genie=True),
+    "ls_lin": Receiver(ls_lin, "LS, linear"),
+    "ls_lin_time_avg": Receiver(ls_lin_time_avg, "LS, linear, time average"),
+    "ls_delay_limited": Receiver(ls_delay_limited, "LS, delay-limited"),
+    "joint_lmmse": Receiver(joint_lmmse, "joint LMMSE, true covariance"),
+    "lmmse_interpolator": Receiver(
+        lmmse_interpolator, "LMMSE interpolator, true covariance", slow=True
+    ),
+    "kbest": Receiver(kbest, "K-Best, joint LMMSE", requires=several_streams),
+    "ep": Receiver(ep, "EP, joint LMMSE", requires=several_streams),
+    "esn": Receiver(esn, "tanh ESN"),
+}
+
+
+def resolve(name: str, options: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Complete and check the options of a receiver.
+
+    Args:
+        name: a key of RECEIVERS.
+        options: some of its builder's options; the others take their default.
+
+    Returns:
+        All options, in the order of the builder's signature.
+
+    Raises:
+        ValueError: for an unknown receiver or option, naming near ones, or a refused choice.
+        TypeError: for a value of the wrong type.
+    """
+    if name not in RECEIVERS:
+        raise ValueError(unknown("receiver", name, RECEIVERS))
+    return complete_options(name, RECEIVERS[name].build, options)
+
+
+__all__ = ["RECEIVERS", "Receiver", "resolve"]

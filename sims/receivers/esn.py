@@ -1,0 +1,148 @@
+"""The classical echo state network: a random dense tanh reservoir, its readout trained per slot.
+
+    s[n] = tanh(W_rec s[n-1] + scale W_in u[n]),   x_hat[n] = W_out [s[n + d], u[n + d]]
+
+tanh acts on real and imaginary part; u holds the last `window` samples of every antenna, divided
+by the slot's RMS. W_out is a ridge regression on the slot's pilot symbols. The readout commutes
+with the FFT, so it is fitted on the occupied subcarriers of the pilot symbols: the same rows as
+in time (Parseval), without the empty subcarriers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from rx_fixedpole.readout import Ridge
+from sims.link import Link, Slots
+from sims.receivers.grid import PilotGrid, pilot_grid
+from sims.receivers.scaling import unbiased
+from sims.receivers.waveform import Waveform, data_elements
+
+
+def esn(
+    link: Link,
+    *,
+    num_neurons: int = 64,
+    spectral_radius: float = 0.5,
+    input_scale: float = 0.3,
+    window: int = 8,
+    delay: int = 4,
+    reg: float = 1.0,
+    seed: int = 0,
+) -> Callable[[Slots], tf.Tensor]:
+    """Echo state network equalizer.
+
+    Args:
+        link: the link to receive on.
+        num_neurons: complex neurons of the reservoir, >= 1.
+        spectral_radius: largest eigenvalue magnitude of W_rec, in (0, 1).
+        input_scale: standard deviation of a neuron's drive in units of the received RMS, > 0.
+        window: samples per antenna in the input, >= 1.
+        delay: decision delay in samples, >= 0.
+        reg: ridge regularisation in units of the noise variance, > 0.
+        seed: of the random matrices.
+
+    Returns:
+        (slots) -> llr.
+    """
+    _check(num_neurons, spectral_radius, input_scale, window, delay)
+    grid, waveform = pilot_grid(link.resource_grid), Waveform.of(link)
+    num_inputs = link.scenario.num_rx_ant * window
+    targets = tf.constant(_targets(grid, num_neurons + num_inputs), link.resource_grid.cdtype)
+    pilot_symbols = np.unique(grid.symbols)
+    subcarriers = tf.constant(grid.subcarriers, tf.int32)
+    rng = np.random.default_rng(seed)
+    rdtype = link.resource_grid.rdtype
+    recurrent = tf.constant(_real_form(_reservoir(rng, num_neurons, spectral_radius)), rdtype)
+    drive = _complex_normal(rng, num_inputs, num_neurons) / np.sqrt(num_inputs)
+    drive_in = tf.constant(input_scale * drive, link.resource_grid.cdtype)
+    readout, extract = Ridge(reg=reg), data_elements(link)
+
+    def receive(slots: Slots) -> tf.Tensor:
+        y = slots.y_time[:, 0]
+        power = tf.reduce_mean(tf.abs(y) ** 2, axis=[1, 2])
+        u = _window(y / tf.cast(tf.sqrt(power), y.dtype)[:, None, None], window)
+        states = _states(tf.einsum("bft,fk->tbk", u, drive_in), recurrent)
+        # per unit of input scale, so that the ridge weighs neurons and inputs alike
+        features = tf.concat([states / input_scale, u], axis=1)
+        features = waveform.to_grid(waveform.windows(features, delay=delay))
+        features = tf.gather(tf.transpose(features, [0, 2, 3, 1]), subcarriers, axis=2)
+        pilots = tf.gather(features, pilot_symbols, axis=1)
+        pilots = tf.reshape(pilots, [-1, *targets.shape[:1], features.shape[-1]])
+        wanted = tf.broadcast_to(targets, tf.concat([tf.shape(pilots)[:1], targets.shape], 0))
+        fit = readout.fit(pilots, wanted, slots.no / power)
+        outputs = tf.einsum("bmkf,bfs->bsmk", features, fit.weights)
+        x_hat, no_eff = unbiased(outputs, targets, fit.leave_one_out, len(pilot_symbols))
+        return link.demap(extract(x_hat), extract(tf.broadcast_to(no_eff, tf.shape(x_hat))))
+
+    return receive
+
+
+def _check(
+    num_neurons: int, spectral_radius: float, input_scale: float, window: int, delay: int
+) -> None:
+    if min(num_neurons, window) < 1 or delay < 0:
+        raise ValueError(
+            "num_neurons and window must be at least 1 and delay at least 0, "
+            f"got {num_neurons}, {window}, {delay}"
+        )
+    if not 0 < spectral_radius < 1 or not input_scale > 0:
+        raise ValueError(
+            "spectral_radius must be in (0, 1) and input_scale above 0, "
+            f"got {spectral_radius}, {input_scale}"
+        )
+
+
+def _targets(grid: PilotGrid, num_features: int) -> np.ndarray:
+    """Pilots [P, S]: whole OFDM symbols only, and more of them than features."""
+    num_pilots = grid.symbols.size
+    if num_pilots != np.unique(grid.symbols).size * grid.subcarriers.size:
+        raise ValueError("esn needs pilot symbols that carry no data")
+    if num_pilots < num_features:
+        raise ValueError(
+            f"esn has {num_features} features but only {num_pilots} pilots: "
+            "reduce num_neurons or window"
+        )
+    return grid.values.T
+
+
+def _complex_normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2)
+
+
+def _reservoir(rng: np.random.Generator, num_neurons: int, spectral_radius: float) -> np.ndarray:
+    """Random dense complex matrix [K, K] with the given spectral radius."""
+    matrix = _complex_normal(rng, num_neurons, num_neurons)
+    return spectral_radius * matrix / np.abs(np.linalg.eigvals(matrix)).max()
+
+
+def _real_form(matrix: np.ndarray) -> np.ndarray:
+    """The real [2K, 2K] matrix R with [re, im] @ R = [re, im] of (matrix @ s)."""
+    re, im = matrix.real.T, matrix.imag.T
+    return np.block([[re, im], [-im, re]])
+
+
+def _window(y: tf.Tensor, window: int) -> tf.Tensor:
+    """Delayed copies [B, A, T] -> [B, A*W, T], zeros before the first sample."""
+    padded = tf.pad(y, [[0, 0], [0, 0], [window - 1, 0]])
+    steps = [padded[..., window - 1 - w : padded.shape[-1] - w] for w in range(window)]
+    return tf.reshape(tf.stack(steps, axis=2), [-1, y.shape[1] * window, y.shape[2]])
+
+
+def _states(drive: tf.Tensor, recurrent: tf.Tensor) -> tf.Tensor:
+    """Run the reservoir over complex drive [T, B, K]: complex states [B, K, T]."""
+    num_neurons = drive.shape[-1]
+    split = tf.concat([tf.math.real(drive), tf.math.imag(drive)], axis=-1)
+    states = _run(split, recurrent)
+    return tf.transpose(tf.complex(states[..., :num_neurons], states[..., num_neurons:]), [1, 2, 0])
+
+
+@tf.function(jit_compile=True)
+def _run(drive: tf.Tensor, recurrent: tf.Tensor) -> tf.Tensor:
+    """The sequential recurrence; one compiled loop is many times faster than a graph's."""
+    return tf.scan(
+        lambda state, step: tf.tanh(state @ recurrent + step), drive, tf.zeros_like(drive[0])
+    )

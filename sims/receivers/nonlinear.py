@@ -1,0 +1,98 @@
+"""Nonlinear MIMO detectors of Sionna on a strong channel estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+from sionna.phy.ofdm import EPDetector, KBestDetector
+
+from sims.link import Link, Slots
+from sims.receivers.delay_limited import delay_limited_estimator
+from sims.receivers.detection import Estimator, EstimatorName
+from sims.receivers.interpolated import ls_estimator
+from sims.receivers.joint_lmmse import joint_lmmse_estimator
+from sims.scenario import Scenario
+
+
+def several_streams(scenario: Scenario) -> str | None:
+    """Refuse scenarios where these detectors have nothing to decide jointly, or cannot."""
+    num_streams = scenario.num_users * scenario.num_tx_ant
+    if num_streams < 2:
+        return "needs at least two streams"
+    if num_streams > scenario.num_rx_ant:
+        return f"needs as many receive antennas as streams ({num_streams})"
+    return None
+
+
+def kbest(
+    link: Link, *, estimator: EstimatorName = "joint_lmmse", num_paths: int = 64
+) -> Callable[[Slots], tf.Tensor]:
+    """K-Best detection with max-log LLRs over the surviving paths.
+
+    Args:
+        link: the link to receive on.
+        estimator: where the channel estimate comes from.
+        num_paths: surviving paths per layer, at most the number of symbol vectors.
+
+    Returns:
+        (slots) -> llr.
+    """
+    scenario = link.scenario
+    if num_paths < 1:
+        raise ValueError(f"num_paths must be at least 1, got {num_paths}")
+    num_streams = scenario.num_users * scenario.num_tx_ant
+    detector = KBestDetector(
+        "bit",
+        num_streams,
+        min(num_paths, 2 ** (scenario.num_bits_per_symbol * num_streams)),
+        link.resource_grid,
+        link.stream_management,
+        constellation_type="qam",
+        num_bits_per_symbol=scenario.num_bits_per_symbol,
+        precision=link.resource_grid.precision,
+    )
+    return _receiver(detector, ESTIMATORS[estimator](link))
+
+
+def ep(
+    link: Link, *, estimator: EstimatorName = "joint_lmmse", num_iterations: int = 10
+) -> Callable[[Slots], tf.Tensor]:
+    """Expectation propagation detection.
+
+    Args:
+        link: the link to receive on.
+        estimator: where the channel estimate comes from.
+        num_iterations: iterations of the detector.
+
+    Returns:
+        (slots) -> llr.
+    """
+    if num_iterations < 1:
+        raise ValueError(f"num_iterations must be at least 1, got {num_iterations}")
+    detector = EPDetector(
+        "bit",
+        link.resource_grid,
+        link.stream_management,
+        num_bits_per_symbol=link.scenario.num_bits_per_symbol,
+        l=num_iterations,
+        precision=link.resource_grid.precision,
+    )
+    return _receiver(detector, ESTIMATORS[estimator](link))
+
+
+ESTIMATORS: dict[str, Callable[[Link], Estimator]] = {
+    "joint_lmmse": joint_lmmse_estimator,
+    "delay_limited": delay_limited_estimator,
+    "ls_lin": lambda link: ls_estimator(link, "lin"),
+}
+
+
+def _receiver(
+    detector: EPDetector | KBestDetector, estimate: Estimator
+) -> Callable[[Slots], tf.Tensor]:
+    def receive(slots: Slots) -> tf.Tensor:
+        h_hat, err_var = estimate(slots)
+        return detector(slots.y, h_hat, err_var, slots.no)
+
+    return receive
