@@ -44,7 +44,8 @@ def rapp_pa(
         ValueError: if `p` is not positive or `input_backoff_db` not finite.
     """
     _require(p > 0, "p", "a positive smoothness", p)
-    _require(math.isfinite(input_backoff_db), "input_backoff_db", "a finite value", input_backoff_db)
+    finite = math.isfinite(input_backoff_db)
+    _require(finite, "input_backoff_db", "a finite value", input_backoff_db)
     power = tf.math.real(samples * tf.math.conj(samples))
     saturation = _mean_power(samples) * 10 ** (input_backoff_db / 10)
     ratio = tf.math.divide_no_nan(power, saturation)

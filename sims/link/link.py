@@ -15,6 +15,7 @@ from sims.impairments import IMPAIRMENTS, link_parameters
 from sims.link import grid, window
 from sims.link.channel import TimeChannel
 from sims.link.coding import Codec
+from sims.link.interferer import Interferer
 from sims.link.randomness import own_stream
 from sims.scenario import Scenario
 
@@ -75,7 +76,8 @@ class Link:
         self._modulator = OFDMModulator(scenario.cp_length, precision=precision)
         self._interferer = None
         if scenario.interferer_sir_db is not None:
-            self._interferer = TimeChannel(scenario, num_users=1, num_tx_ant=1, precision=precision)
+            self._interferer = Interferer(scenario, scenario.interferer_sir_db,
+                                          self.resource_grid, precision)
         self._transmit = tf.function(self._simulate)
         self._draw = tf.function(self._channel.taps)
 
@@ -205,22 +207,10 @@ class Link:
         taps = self._channel.taps(batch_size)
         y_time = self._channel.apply(x_time, taps)
         if self._interferer is not None:
-            y_time += self._interference(batch_size)
+            y_time += self._interferer(batch_size)
         y_time = self._impair("rx", y_time + self._noise(tf.shape(y_time), no), no)
         return Slots(bits, coded_bits, x, y_time, self.demodulate(y_time, self.fft_offset), no,
                      self._channel.at_samples(taps))
-
-    def _interference(self, batch_size: int) -> tf.Tensor:
-        """Unknown QPSK on every occupied resource element, through a channel of its own."""
-        s = self.scenario
-        shape = [2, batch_size, 1, 1, s.num_ofdm_symbols, s.fft_size]
-        signs = tf.cast(2 * config.tf_rng.uniform(shape, 0, 2, tf.int32) - 1, self._rdtype)
-        power = s.num_streams / 10 ** (s.interferer_sir_db / 10)
-        occupied = np.zeros(s.fft_size)
-        occupied[self.resource_grid.effective_subcarrier_ind.numpy()] = np.sqrt(power / 2)
-        symbols = tf.complex(signs[0] * occupied, signs[1] * occupied)
-        taps = self._interferer.taps(batch_size)
-        return self._interferer.apply(self._modulator(symbols), taps)
 
     def _noise(self, shape: tf.Tensor, no: tf.Tensor) -> tf.Tensor:
         parts = config.tf_rng.normal(tf.concat([[2], shape], 0), dtype=self._rdtype)

@@ -9,7 +9,9 @@ from sims.scenario.model import Scenario
 
 __all__ = ["CHANNELS", "PILOT_PATTERNS", "SCENARIOS", "Scenario"]
 
-_TDL_200NS: dict[str, Any] = {"fft_size": 128, "cp_length": 16, "channel": "tdl-a", "delay_spread": 200e-9}
+_TDL_200NS: dict[str, Any] = {
+    "fft_size": 128, "cp_length": 16, "channel": "tdl-a", "delay_spread": 200e-9
+}
 
 # All presets: 3.5 GHz, 30 kHz, 14 symbols, pilots on symbols 2 and 11, LDPC rate 1/2.
 SCENARIOS: dict[str, Scenario] = {

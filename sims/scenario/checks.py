@@ -96,8 +96,8 @@ def impairments(s: Scenario) -> dict[str, dict[str, Any]]:
         for parameter in given:
             known(f"parameter of {name}", parameter, defaults)
         parameters = {
-            p: normalize(f"impairments[{name!r}][{p!r}]", type(default).__name__, given.get(p, default))
-            for p, default in defaults.items()
+            p: normalize(f"impairments[{name!r}][{p!r}]", type(value).__name__, given.get(p, value))
+            for p, value in defaults.items()
         }
         facts = link_parameters(function, s.fft_size, s.sample_rate, 1.0)
         _try(name, function, {**parameters, **facts})
@@ -111,7 +111,7 @@ def _grid(s: Scenario) -> None:
     pilots = s.pilot_symbols
     _require(len(pilots) >= 1, "pilot_symbols", "at least one OFDM symbol", s)
     _require(list(pilots) == sorted(set(pilots)), "pilot_symbols", "distinct and ascending", s)
-    _require(0 <= pilots[0] and pilots[-1] < s.num_ofdm_symbols, "pilot_symbols",
+    _require(pilots[0] >= 0 and pilots[-1] < s.num_ofdm_symbols, "pilot_symbols",
              f"in 0..{s.num_ofdm_symbols - 1}", s)
     _require(len(pilots) < s.num_ofdm_symbols, "pilot_symbols", "fewer than num_ofdm_symbols", s)
     if s.pilot_pattern == "kronecker" and s.num_streams > s.num_occupied:

@@ -95,7 +95,8 @@ class Scenario:
         # One value has one spelling (3 and 3.0, list and tuple): equal scenarios then have
         # equal dictionaries.
         for f in dataclasses.fields(self):
-            object.__setattr__(self, f.name, checks.normalize(f.name, f.type, getattr(self, f.name)))
+            value = checks.normalize(f.name, f.type, getattr(self, f.name))
+            object.__setattr__(self, f.name, value)
         checks.fields(self)
         checks.combinations(self)
         object.__setattr__(self, "impairments", checks.impairments(self))
