@@ -6,11 +6,12 @@ resuming and merging are concatenation and every interval can be taken over slot
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -155,8 +156,8 @@ class Store:
         path: the file; it and its folder are made if missing, and rows already there are read.
 
     Raises:
-        OSError: if the file cannot be written or another process writes it.
-        ValueError: if the file has content and none of it is a row of results.
+        OSError: if the file cannot be written, another process writes it, or it has content
+            and none of it is a row of results.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -168,10 +169,10 @@ class Store:
             self._lock()
             contents = read([self.path])
             if contents.problems and not contents.rows and not self._may_be_first_row():
-                raise ValueError(f"{self.path} holds no results; choose another name rather than "
-                                 "add to it")
+                raise FileExistsError(errno.EEXIST, "the file holds something else than results; "
+                                      "give another output", str(self.path))
             self._end_torn_line()
-        except (OSError, ValueError):
+        except OSError:
             self._file.close()
             raise
         self.rows = contents.rows

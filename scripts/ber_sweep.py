@@ -1,0 +1,147 @@
+"""Sweep receivers over Eb/N0 on shared slots; run it again to resume."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from sims.sweep.job import Sweep
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
+
+DEFAULT_RECEIVERS = ["perfect_csi", "ls_lin"]
+DEFAULT_EBNO_DB = ["0:15:3"]
+
+EXAMPLES = """
+A receiver takes options behind a colon: esn:window=16,delay=8. Points are numbers or
+start:stop:step in dB. Results are added to <out>.jsonl chunk by chunk; the same command resumes,
+other receivers, points or more slots compute only what is missing, on the same slots.
+
+  %(prog)s                                         the main job: cdl_2x2, all kinds of receivers
+  %(prog)s --scenario nominal_siso --ebno-db 0:12:2 --receivers ls_lin perfect_csi
+  %(prog)s --scenario cdl_2x2 --set speed=120 --out results/fast
+  %(prog)s --list
+"""
+
+
+class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows types and defaults, and leaves the examples as they are."""
+
+
+class Parser(ArgumentParser):
+    """Reports errors in one line, with the near flags for one that does not exist."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what is wrong and exit with code 2."""
+        del ex
+        text = " ".join(message.split())
+        for word in text.split():
+            if word.startswith("--") and "nrecognized" in text:
+                flags = [flag for action in self._actions for flag in action.option_strings]
+                near = difflib.get_close_matches(word.split("=")[0], flags, n=3, cutoff=0.5)
+                text += f"; did you mean {' or '.join(near)}?" if near else "; see --help"
+                break
+        print(f"{self.prog}: error: {text}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def make_parser() -> Parser:
+    """Return the parser of this command."""
+    parser = Parser(prog="ber_sweep.py", description=__doc__, epilog=EXAMPLES, allow_abbrev=False,
+                    formatter_class=Formatter)
+    add = parser.add_argument
+    add("--config", action="config", metavar="FILE", help="YAML or JSON file that sets any of "
+        "these flags, its `scenario` also to the fields of a scenario")
+    add("--scenario", type=str | dict, default="cdl_2x2", metavar="NAME",
+        help="preset to simulate, see --list")
+    add("--set", type=str, nargs="+", default=[], metavar="FIELD=VALUE",
+        help="fields of the scenario to change, such as speed=120")
+    add("--receivers", type=str, nargs="+", default=DEFAULT_RECEIVERS,
+        metavar="NAME[:OPTION=VALUE,...]", help="receivers to compare, see --list")
+    add("--ebno-db", type=str | float, nargs="+", default=DEFAULT_EBNO_DB, metavar="DB",
+        help="points in dB")
+    add("--target-block-errors", type=int, default=100, metavar="N",
+        help="a point stops after this many block errors")
+    add("--max-slots", type=int, default=512, metavar="N",
+        help="and after this many slots in any case")
+    add("--max-slots-slow", type=int, default=64, metavar="N",
+        help="the same for receivers that --list marks slow")
+    add("--slots-per-chunk", type=int, default=32, metavar="N",
+        help="slots computed and stored at once; part of a result's identity")
+    add("--seed", type=int, default=0, metavar="N",
+        help="another number, other slots")
+    add("--workers", type=int | None, default=None, metavar="N",
+        help="processes (default: as many as cores); does not change results")
+    add("--out", type=str | None, default=None, metavar="PREFIX",
+        help="where results go: PREFIX.jsonl .csv .txt .png .svg (default: results/SCENARIO)")
+    add("--target-bler", type=float, default=0.1, metavar="RATE",
+        help="block error rate at which receivers are compared")
+    add("--reference", type=str | None, default=None, metavar="NAME",
+        help="receiver over which gains are taken (default: the first that is no genie)")
+    add("--no-plot", action="store_true", help="write no plots")
+    add("--list", action="store_true", help="list scenarios and receivers, and exit")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = make_parser()
+    # A blank keeps argparse from taking the range -4:10:2 for a flag.
+    given = parser.parse_args([" " + w if re.match(r"-[\d.]", w) else w for w in words])
+
+    # Only now: --help and mistyped flags need not wait for TensorFlow.
+    from sims.sweep import SweepError
+    from sims.sweep.quiet import quiet_stderr
+
+    with quiet_stderr():
+        from sims.sweep.job import execute
+        from sims.sweep.selection import describe_all
+
+    console = Console()
+    if given.list:
+        console.print(describe_all(), markup=False, highlight=False, soft_wrap=True)
+        return 0
+    sweep = prepare(given, parser)
+    # A cluster's way of saying Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return execute(sweep, console)
+    except (OSError, SweepError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        command = shlex.join(["python", sys.argv[0], *words])
+        print(f"interrupted; what was computed is kept. To resume:\n  {command}", file=sys.stderr)
+        return 130
+
+
+def prepare(given: Namespace, parser: Parser) -> Sweep:
+    """Return the sweep that the flags describe; exit with one line if there is no such sweep."""
+    from sims.sweep import StoppingRule
+    from sims.sweep.job import Job, make_sweep
+
+    try:
+        rule = StoppingRule(given.target_block_errors, given.max_slots, given.max_slots_slow)
+        return make_sweep(Job(
+            scenario=given.scenario, overrides=given.set, receivers=given.receivers,
+            ebno_db=given.ebno_db, rule=rule, slots_per_chunk=given.slots_per_chunk,
+            seed=given.seed, out=given.out, workers=given.workers,
+            target_bler=given.target_bler, reference=given.reference, plot=not given.no_plot))
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,95 @@
+"""Error rates drawn into a given Axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from sims.statistics import Estimate
+
+# Okabe and Ito's palette less its yellow, which is too pale for lines: distinct for colour-blind
+# eyes, and with markers also in print without colour.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vP*X<>"
+NAMES = {"bler": "Block error rate (BLER)", "ber": "Bit error rate (BER)"}
+
+
+@dataclass(frozen=True)
+class RatePoint:
+    """An error rate with its interval at one Eb/N0 [dB]."""
+
+    ebno_db: float
+    rate: Estimate
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A receiver's error rates; `genie` curves are bounds, not receivers one could build."""
+
+    label: str
+    genie: bool
+    points: Sequence[RatePoint]
+
+
+def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str) -> None:
+    """Draw error rates over Eb/N0 with 95 % intervals and a legend beside the plot.
+
+    Genie receivers are dashed. A point without a single error is a hollow triangle at the upper
+    end of its interval: the rate is somewhere below. Points without data are left out.
+
+    Args:
+        axes: where to draw.
+        curves: one a receiver.
+        quantity: "bler" or "ber".
+        title: what the plot shows.
+
+    Raises:
+        ValueError: for another quantity.
+    """
+    if quantity not in NAMES:
+        raise ValueError(f"quantity must be one of {', '.join(NAMES)}, got {quantity!r}")
+    for index, curve in enumerate(curves):
+        # Lengths 7 and 10 have no common factor: no two of seventy curves look the same.
+        _draw(axes, curve, COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)])
+    axes.set_yscale("log")
+    if quantity == "bler":
+        axes.set_ylim(top=1.3)
+    axes.set_xlabel("Eb/N0 per stream [dB]")
+    axes.set_ylabel(f"{NAMES[quantity]}, with 95 % interval")
+    axes.set_title(title)
+    axes.grid(True, which="major", color="0.85")
+    axes.grid(True, which="minor", color="0.95")
+    axes.set_axisbelow(True)
+    if curves:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0,
+                    frameon=False)
+
+
+def _draw(axes: Axes, curve: Curve, color: str, marker: str) -> None:
+    seen = [point for point in curve.points if point.rate.value > 0]
+    clean = [point for point in curve.points if point.rate.value == 0]
+    ebno_db = np.array([point.ebno_db for point in seen])
+    values = np.array([point.rate.value for point in seen])
+    bars = np.array([[point.rate.value - point.rate.low for point in seen],
+                     [point.rate.high - point.rate.value for point in seen]])
+    axes.errorbar(ebno_db, values, yerr=bars, color=color, marker=marker, markersize=5,
+                  linestyle="--" if curve.genie else "-", linewidth=1.4, elinewidth=1.0,
+                  capsize=2.5, label=curve.label + (" (genie)" if curve.genie else ""))
+    if clean:
+        axes.plot([point.ebno_db for point in clean], [point.rate.high for point in clean],
+                  color=color, marker="v", markersize=6, markerfacecolor="none",
+                  linestyle="none", label="_nolegend_")
+        if seen:
+            _link(axes, seen[-1], clean, color)
+
+
+def _link(axes: Axes, last: RatePoint, clean: Sequence[RatePoint], color: str) -> None:
+    """Dot the way from the last point with errors to the first limit after it."""
+    after = next((point for point in clean if point.ebno_db > last.ebno_db), None)
+    if after is not None and math.isfinite(after.rate.high):
+        axes.plot([last.ebno_db, after.ebno_db], [last.rate.value, after.rate.high],
+                  color=color, linestyle=":", linewidth=1.0, label="_nolegend_")

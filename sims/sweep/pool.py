@@ -1,0 +1,128 @@
+"""Worker processes: started afresh, fed one unit at a time, replaced when they die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from types import TracebackType
+
+from sims.sweep.worker import Factory, Finished, Message, Ready, Unit, serve
+
+# Sums are done in one order only where one thread does them, so every worker gets one.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+                    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker ended by itself; `unit` is what it was doing, if anything."""
+
+    unit: Unit | None
+    exit_code: int | None
+
+
+class _Worker:
+    """A process, the pipe to it, and what it is doing: `unit` until it has finished that."""
+
+    def __init__(self, factory: Factory) -> None:
+        # A forked TensorFlow deadlocks, so the process starts from nothing.
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(
+            target=serve, args=(theirs, factory), daemon=True)
+        self.process.start()
+        # Only the worker may hold its end: its death is then seen as the end of the pipe.
+        theirs.close()
+        self.ready = False
+        self.unit: Unit | None = None
+
+    def stop(self) -> None:
+        # Killed, not asked: a worker holds nothing that is worth waiting for.
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+
+class Pool:
+    """A fixed number of worker processes with one thread each.
+
+    Args:
+        factory: picklable, builds the evaluator in each worker.
+        size: number of workers, at least 1.
+    """
+
+    def __init__(self, factory: Factory, size: int) -> None:
+        self._factory = factory
+        with single_threaded():
+            self._workers = [_Worker(factory) for _ in range(size)]
+
+    @property
+    def free(self) -> int:
+        """Number of workers that wait for a unit."""
+        return sum(worker.ready and worker.unit is None for worker in self._workers)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a unit is being computed."""
+        return any(worker.unit is not None for worker in self._workers)
+
+    def submit(self, unit: Unit) -> None:
+        """Give a unit to a free worker; one that has just died reports so in `events`."""
+        worker = next(w for w in self._workers if w.ready and w.unit is None)
+        worker.unit = unit
+        # If it is gone, `events` reads the end of its pipe and replaces it.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            worker.connection.send(unit)
+
+    def events(self, timeout: float) -> Iterator[tuple[int, Message | Died]]:
+        """Yield (process id, message) of what has happened, after at most `timeout` seconds."""
+        by_connection: dict[object, _Worker] = {w.connection: w for w in self._workers}
+        for connection in wait([w.connection for w in self._workers], timeout):
+            worker = by_connection[connection]
+            pid = worker.process.pid or 0
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):  # OSError: it died while it was writing
+                yield pid, self._replace(worker)
+                continue
+            if isinstance(message, Ready):
+                worker.ready = True
+            elif isinstance(message, Finished):
+                worker.unit = None
+            yield pid, message
+
+    def _replace(self, worker: _Worker) -> Died:
+        worker.process.join()
+        died = Died(worker.unit, worker.process.exitcode)
+        worker.stop()
+        with single_threaded():
+            self._workers[self._workers.index(worker)] = _Worker(self._factory)
+        return died
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Start processes meanwhile with one thread an operation: libraries read this at import."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,152 @@
+"""From names and short texts to the scenario, receivers and points of a sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sims.receivers import RECEIVERS, resolve
+from sims.scenario import SCENARIOS, Scenario
+from sims.scenario.checks import known
+from sims.sweep.plan import Contender
+
+MAX_POINTS = 1000
+
+
+def choose_scenario(scenario: str | Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
+    """Return a preset, or a scenario of given fields, with some fields changed.
+
+    Args:
+        scenario: a name of SCENARIOS, or the fields of a Scenario.
+        overrides: texts `field=value`, the value as in JSON (quotes may be left out).
+
+    Raises:
+        ValueError: for an unknown name, with the near ones, or fields that do not go together.
+
+    >>> choose_scenario("nominal_siso", ["speed=30"]).speed
+    30.0
+    """
+    if isinstance(scenario, str):
+        known("scenario", scenario, SCENARIOS)
+        chosen = SCENARIOS[scenario]
+    else:
+        chosen = Scenario.from_dict(scenario)
+    changes = dict(_assignment(text) for text in overrides)
+    for name in changes:
+        known("field of a scenario", name, [f.name for f in dataclasses.fields(Scenario)])
+    return chosen.replace(**changes) if changes else chosen
+
+
+def choose_receivers(texts: Sequence[str], scenario: Scenario) -> tuple[Contender, ...]:
+    """Return the receivers that texts such as `esn` or `esn:window=16,delay=8` name.
+
+    Args:
+        texts: a name of RECEIVERS each, with options behind a colon where the defaults do not do.
+        scenario: where they are to run.
+
+    Returns:
+        The receivers, with all their options.
+
+    Raises:
+        ValueError, TypeError: for an unknown name or option, with the near ones, a wrong value,
+            or a receiver that cannot run in the scenario, with the reason.
+    """
+    contenders = []
+    for text in texts:
+        name, _, given = text.partition(":")
+        known("receiver", name, RECEIVERS)
+        receiver = RECEIVERS[name]
+        options = dict(_assignment(part) for part in _split(given))
+        complete = resolve(name, options)
+        reason = receiver.requires(scenario)
+        if reason is not None:
+            raise ValueError(f"receiver {name!r} cannot run in scenario {scenario.name!r}: "
+                             f"{reason}")
+        label = receiver.label + (f" ({given.replace(',', ', ')})" if given else "")
+        contenders.append(Contender(name, complete, label, receiver.revision, receiver.slow,
+                                    receiver.genie))
+    return tuple(contenders)
+
+
+def choose_points(texts: Sequence[str | float]) -> tuple[float, ...]:
+    """Return the Eb/N0 [dB] that numbers and ranges `start:stop:step` (stop included) name.
+
+    Raises:
+        ValueError: if a text is neither, or a range is empty or endless.
+
+    >>> choose_points(["-2", "0:10:5"])
+    (-2.0, 0.0, 5.0, 10.0)
+    """
+    points: list[float] = []
+    for text in texts:
+        try:
+            numbers = [float(part) for part in str(text).split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
+            raise ValueError(f"ebno_db must be numbers or start:stop:step in dB, got {text!r}")
+        if len(numbers) == 1:
+            points.append(numbers[0])
+            continue
+        start, stop, step = numbers
+        if step <= 0 or stop < start or (stop - start) / step >= MAX_POINTS:
+            raise ValueError("ebno_db start:stop:step needs start <= stop, a positive step and at "
+                             f"most {MAX_POINTS} points, got {text!r}")
+        # Half a step in a thousand absorbs the rounding of decimal steps such as 0.1.
+        count = math.floor((stop - start) / step + 5e-4) + 1
+        points += [round(start + step * index, 9) for index in range(count)]
+    return tuple(points)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries on which results depend."""
+    names = ("sionna", "tensorflow", "keras", "numpy")
+    return {"python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in names}}
+
+
+def describe_all() -> str:
+    """Return a list of the scenarios and receivers there are, with the receivers' options."""
+    lines = ["scenarios:"]
+    for name, scenario in SCENARIOS.items():
+        code = "uncoded" if scenario.coderate is None else f"rate {scenario.coderate:g}"
+        lines.append(
+            f"  {name:20} {scenario.channel}, {scenario.delay_spread * 1e9:g} ns, "
+            f"{scenario.speed:g} km/h, {scenario.num_users} x {scenario.num_tx_ant} streams, "
+            f"{scenario.num_rx_ant} antennas, {2**scenario.num_bits_per_symbol}-QAM, {code}")
+    lines.append("receivers (slow ones get --max-slots-slow; a genie knows what none can):")
+    for name, receiver in RECEIVERS.items():
+        marks = "".join(f" [{mark}]" for mark in ("slow", "genie") if getattr(receiver, mark))
+        options = ", ".join(f"{key}={json.dumps(value)}" for key, value in resolve(name).items())
+        lines.append(f"  {name:20} {receiver.label}{marks}")
+        if options:
+            lines.append(f"  {'':20}   options: {options}")
+    return "\n".join(lines)
+
+
+def _split(options: str) -> list[str]:
+    """Split at the commas outside brackets and quotes: `a=1,b=[2,3]` has two options."""
+    parts, depth, quoted = [""], 0, False
+    for letter in options:
+        quoted ^= letter == '"'
+        depth += (letter in "[{(") - (letter in ")}]")
+        if letter == "," and depth == 0 and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part for part in parts if part]
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ValueError(f"expected name=value, got {text!r}")
+    try:
+        return name.strip(), json.loads(value)
+    except json.JSONDecodeError:
+        return name.strip(), {"None": None, "True": True, "False": False}.get(value, value)
