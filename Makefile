@@ -35,6 +35,7 @@ FOUND_PYTHON = $(or $(USABLE),$(error $(if $(SUPPORTED),$(NO_VENV),$(NO_PYTHON))
 
 .PHONY: venv sweep test test-slow test-torch lint format
 venv: $(READY)
+	@echo "$(VENV) is ready"
 
 sweep: $(READY)
 	@$(RUN) scripts/ber_sweep.py $(SWEEP_ARGS)
