@@ -11,7 +11,7 @@ Shape legend, used in every docstring::
     A  antennas         F  features           D  data resource elements
     T  samples          P  pilots
 
-Quick start: a one-pole channel is inverted by a fixed pole that knows nothing of it.
+Quick start: 14 poles, placed once, reach any real pole up to 0.95 within one in a thousand.
 
 >>> import numpy as np
 >>> from rx_fixedpole import poles
