@@ -47,9 +47,17 @@ if NAME == "tensorflow":
         """Inverse of :func:`fft` (it carries the factor ``1 / n_fft``)."""
         return _tf.signal.ifft(x)
 
-    def compile(fn: Function) -> Function:
-        """``fn`` compiled by XLA, one executable for each shape of its tensor arguments."""
-        return _tf.function(fn, jit_compile=True, autograph=False)
+    def compile(fn: Function, *, relax_shapes: bool = False) -> Function:
+        """``fn`` compiled by XLA, one executable for each shape of its tensor arguments.
+
+        With ``relax_shapes`` it is traced once for all shapes, and its results have no static ones.
+        """
+        return _tf.function(fn, jit_compile=True, autograph=False, reduce_retracing=relax_shapes)
+
+    def custom_gradient(fn: Callable[..., Any]) -> Callable[..., Any]:
+        """The value of ``fn``, which returns it with its gradient function."""
+        # The tape must not look inside: a compiled loop in there cannot be differentiated.
+        return _tf.custom_gradient(lambda *args: fn(*map(_tf.stop_gradient, args)))
 
 elif NAME == "torch":
     import torch as _torch
@@ -70,9 +78,13 @@ elif NAME == "torch":
         """Inverse of :func:`fft` (it carries the factor ``1 / n_fft``)."""
         return _torch.fft.ifft(x)
 
-    def compile(fn: Function) -> Function:
+    def compile(fn: Function, *, relax_shapes: bool = False) -> Function:
         """``fn`` itself: PyTorch runs it eagerly."""
         return fn
+
+    def custom_gradient(fn: Callable[..., Any]) -> Callable[..., Any]:
+        """The value of ``fn``, its gradient left to PyTorch, which sees through eager code."""
+        return lambda *args: fn(*args)[0]
 
 else:
     raise ImportError(

@@ -1,0 +1,8 @@
+"""Banks of fixed one-pole filters: states, outputs and Gram matrices in chunks, any length."""
+
+from .forward import impulse_response, output, states
+from .gram import gram
+from .realization import BASES
+from .window import delay_line
+
+__all__ = ["BASES", "delay_line", "gram", "impulse_response", "output", "states"]

@@ -1,0 +1,238 @@
+"""States of a bank, and its output without them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from .. import _backend
+from .._backend import Tensor
+from ..poles import validate
+from . import chunks, realization
+from .bank import FixedBank, TrainableBank, make_bank
+
+
+class Run(NamedTuple):
+    """A bank driven by a signal: what :func:`states`, :func:`output` and ``gram`` start from."""
+
+    bank: FixedBank | TrainableBank
+    gain: Tensor
+    chunked: Tensor
+    drive: Tensor
+    before: Tensor
+
+
+def states(
+    u: Tensor,
+    poles: Any,
+    *,
+    input_weights: Any = None,
+    basis: str = "parallel",
+    initial_state: Tensor | None = None,
+    return_state: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    r"""The features of a bank of one-pole filters at every sample.
+
+    .. math:: s_k[n] = p_k s_k[n-1] + u[n] \quad \text{or} \quad
+              s_k[n] = p_k s_k[n-1] + \textstyle\sum_i W_{ki} u_i[n]
+
+    in the parallel basis. The orthonormal (Takenaka-Malmquist) basis spans the same space and is
+    white for a white input: ``v_0 = u``, feature k is ``v_(k-1)`` through
+    ``sqrt(1 - |p_k|^2) / (1 - p_k z^-1)``, and ``v_k`` is ``v_(k-1)`` through the all-pass
+    ``(z^-1 - conj(p_k)) / (1 - p_k z^-1)``.
+
+    Args:
+        u: complex ``[B, T, N]``.
+        poles: array ``[K]``, ``|p| < 1``; or a complex tensor ``[K]`` or ``[B, K]`` (one bank a
+            slot), which is differentiated through and not checked.
+        input_weights: ``[K, N]``, array or tensor, or a tensor ``[B, K, N]``: all inputs drive one
+            bank, F = K. None: every input drives a bank of its own, F = N K, feature ``n K + k``.
+        basis: ``"parallel"`` or ``"orthonormal"``, the latter for array poles without
+            ``input_weights``.
+        initial_state: ``[B, F]``, the features one sample before ``u``; zero if None.
+        return_state: also return the features at the last sample.
+
+    Returns:
+        ``[B, T, F]`` in the dtype of ``u``; with ``return_state`` also ``[B, F]``.
+
+    Raises:
+        TypeError: if ``u`` is not complex.
+        ValueError: if a shape does not fit, a pole array has ``|p| >= 1``, or ``basis`` is unknown.
+
+    Notes:
+        Chunks of 8 to 64 samples, each one matrix product, and a compiled loop from chunk to chunk;
+        T may be unknown in a graph. Same as ``scipy.signal.lfilter([1], [1, -p], u)``.
+
+    Example:
+        >>> import numpy as np
+        >>> u = np.array([1, 0, 0], dtype="complex128").reshape(1, 3, 1)
+        >>> s = states(u, [0.5, 0.5j])
+        >>> [complex(v) for v in s[0, :, 1]]
+        [(1+0j), 0.5j, (-0.25+0j)]
+    """
+    u = _backend.require_complex(u, "u", "B", "T", "N")
+    run = start(u, poles, input_weights, basis, initial_state)
+    inside = chunks.inside(run.drive, run.gain, run.before, run.bank)
+    result = chunks.join(inside, ops.shape(u)[1])
+    return (result, result[:, -1]) if return_state else result
+
+
+def output(
+    u: Tensor,
+    poles: Any,
+    weights: Tensor,
+    *,
+    input_weights: Any = None,
+    basis: str = "parallel",
+    initial_state: Tensor | None = None,
+    return_state: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """``states(u, poles, ...) @ weights`` without forming the states.
+
+    Args:
+        weights: complex ``[F, S]``, or one set a slot ``[B, F, S]``.
+        u, poles, input_weights, basis, initial_state, return_state: as in :func:`states`.
+
+    Returns:
+        ``[B, T, S]`` in the dtype of ``u``; with ``return_state`` also the features at the last
+        sample, ``[B, F]``.
+
+    Raises:
+        TypeError, ValueError: as :func:`states`, and if ``weights`` does not have F rows.
+
+    Notes:
+        In chunks of L samples ``y = u Toeplitz(h) + s[before] [A w, ..., A^L w]``: about
+        ``S N L + F (1 + S)`` products a sample against ``F (L + S)`` by way of the states.
+
+    Example:
+        >>> import numpy as np
+        >>> u = np.array([1, 0, 0], dtype="complex128").reshape(1, 3, 1)
+        >>> y = output(u, [0.5, -0.5], np.ones((2, 1), dtype="complex128"))
+        >>> [complex(v) for v in y[0, :, 0]]
+        [(2+0j), 0j, (0.5+0j)]
+    """
+    u = _backend.require_complex(u, "u", "B", "T", "N")
+    run = start(u, poles, input_weights, basis, initial_state)
+    batch, num_chunks, length, num_inputs = ops.shape(run.chunked)
+    num_banks, num_poles = run.before.shape[-2:]
+    weights = _per_bank(weights, num_banks, num_poles, _backend.dtype(u))
+    num_streams = weights.shape[-1]
+    flat = ops.reshape(run.chunked, (batch, num_chunks, length * num_inputs))
+    before = ops.reshape(run.before, (batch, num_chunks, num_banks * num_poles))
+    y = chunks.product(flat, _response_matrix(run.gain, weights))
+    y = y + chunks.product(before, _memory_matrix(run.bank, length, weights))
+    y = ops.reshape(y, (batch, num_chunks, length, num_streams))
+    y = chunks.join(y, ops.shape(u)[1])
+    return (y, last_state(run, ops.shape(u)[1])) if return_state else y
+
+
+def impulse_response(poles: Any, num_samples: int, *, basis: str = "parallel") -> np.ndarray:
+    """The features after a unit impulse, ``p_k^n`` in the parallel basis.
+
+    Args:
+        poles: ``[K]``, ``|p| < 1``.
+        num_samples: length, >= 1.
+        basis: ``"parallel"`` or ``"orthonormal"``.
+
+    Returns:
+        NumPy complex128 ``[num_samples, K]``.
+
+    Raises:
+        ValueError: if a pole has ``|p| >= 1``, ``num_samples < 1`` or ``basis`` is unknown.
+
+    Example:
+        >>> impulse_response([0.5], 3).real.tolist()
+        [[1.0], [0.5], [0.25]]
+    """
+    realization.check_basis(basis)
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    poles = tuple(validate(poles).tolist())
+    return realization.impulses(poles, basis, num_samples).copy()
+
+
+def start(
+    u: Tensor, poles: Any, input_weights: Any, basis: str, initial_state: Tensor | None
+) -> Run:
+    """Cut the signal into chunks and carry the state from one to the next."""
+    dtype = _backend.dtype(u)
+    bank = make_bank(poles, basis, dtype)
+    num_inputs = u.shape[-1]
+    weights = _check_input_weights(input_weights, bank, num_inputs, dtype)
+    num_banks, width = (num_inputs, 1) if weights is None else (1, num_inputs)
+    initial = _check_initial(initial_state, u, num_banks, bank.num_poles)
+    length = chunks.chunk_length(u.shape[0], u.shape[1], bank.num_poles, width)
+    gain = chunks.gains(bank, length, weights)
+    chunked = chunks.split(u, length)
+    drive = chunks.drives(chunked, weights)
+    before, _ = chunks.hand_on(chunks.chunk_ends(drive, gain), bank, length, initial)
+    return Run(bank, gain, chunked, drive, before)
+
+
+def last_state(run: Run, num_samples: Any) -> Tensor:
+    """The features at the last sample, ``[B, F]``, from the last chunk alone."""
+    batch, num_chunks, length, _ = ops.shape(run.chunked)
+    num_banks, num_poles = run.before.shape[-2:]
+    chunk = chunks.inside(run.drive[:, -1:], run.gain, run.before[:, -1:], run.bank)
+    state = chunk[:, 0, num_samples - 1 - (num_chunks - 1) * length]
+    return ops.reshape(state, (batch, num_banks * num_poles))
+
+
+def _check_input_weights(weights: Any, bank: Any, num_inputs: int, dtype: str) -> Tensor | None:
+    if weights is None:
+        return None
+    if not bank.diagonal:
+        raise ValueError("input_weights need basis 'parallel': a cascade has one input a bank")
+    if not _backend.is_tensor(weights):
+        weights = _backend.constant(np.asarray(weights), dtype)
+    batch = ("B",) if len(weights.shape) == 3 else ()
+    weights = _backend.require_complex(weights, "input_weights", *batch, bank.num_poles, num_inputs)
+    return ops.cast(weights, dtype)
+
+
+def _check_initial(state: Tensor | None, u: Tensor, num_banks: int, num_poles: int) -> Tensor:
+    batch = ops.shape(u)[0]
+    if state is None:
+        return ops.zeros((batch, num_banks, num_poles), dtype=_backend.dtype(u))
+    state = _backend.require_complex(
+        state, "initial_state", u.shape[0] or "B", num_banks * num_poles
+    )
+    return ops.reshape(ops.cast(state, _backend.dtype(u)), (batch, num_banks, num_poles))
+
+
+def _per_bank(weights: Tensor, num_banks: int, num_poles: int, dtype: str) -> Tensor:
+    """``[.., F, S] -> [.., D, K, S]``."""
+    weights = _backend.require_complex(weights, "weights")
+    batch = ("B",) if len(weights.shape) == 3 else ()
+    weights = _backend.require_complex(weights, "weights", *batch, num_banks * num_poles, "S")
+    *lead, _, num_streams = ops.shape(weights)
+    return ops.reshape(ops.cast(weights, dtype), (*lead, num_banks, num_poles, num_streams))
+
+
+def _response_matrix(gain: Tensor, weights: Tensor) -> Tensor:
+    """The output inside a chunk from its own inputs, ``[.., L N, L S]``."""
+    length, num_inputs, num_poles = gain.shape[-3:]
+    num_banks, _, num_streams = weights.shape[-3:]
+    flat = ops.reshape(gain, (*ops.shape(gain)[:-3], 1, length * num_inputs, num_poles))
+    h = flat @ weights
+    lead = ops.shape(h)[:-3]
+    h = ops.swapaxes(ops.reshape(h, (*lead, num_banks, length, num_inputs, num_streams)), -4, -3)
+    width = num_banks * num_inputs
+    matrix = chunks.toeplitz(ops.reshape(h, (*lead, length, width * num_streams)))
+    matrix = ops.reshape(matrix, (*lead, length, length, width, num_streams))
+    return ops.reshape(ops.swapaxes(matrix, -3, -2), (*lead, length * width, length * num_streams))
+
+
+def _memory_matrix(bank: Any, length: int, weights: Tensor) -> Tensor:
+    """The output inside a chunk from the state before it, ``[.., F, L S]``."""
+    num_banks, num_poles, num_streams = weights.shape[-3:]
+    powers = bank.powers(length)
+    if bank.diagonal:
+        decay = ops.swapaxes(powers, -1, -2)[..., None, :, :, None]
+        matrix = decay * weights[..., None, :]
+    else:
+        matrix = ops.swapaxes(powers @ weights[..., None, :, :], -3, -2)
+    lead = ops.shape(matrix)[:-4]
+    return ops.reshape(matrix, (*lead, num_banks * num_poles, length * num_streams))
