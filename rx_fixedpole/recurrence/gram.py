@@ -53,8 +53,8 @@ def gram(
     Example:
         >>> import numpy as np
         >>> u = np.array([1, 0, 0], dtype="complex128").reshape(1, 3, 1)
-        >>> print(float(gram(u, [0.5])[0, 0, 0].real))  # 1 + 1/4 + 1/16
-        1.3125
+        >>> print(complex(gram(u, [0.5])[0, 0, 0]))  # 1 + 1/4 + 1/16
+        (1.3125+0j)
     """
     u = ops.cast(_backend.require_complex(u, "u", "B", "T", "N"), "complex128")
     stop = _check_window(start, stop, u.shape[1])
