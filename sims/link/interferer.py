@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 from sionna.phy import config
-from sionna.phy.ofdm import OFDMModulator, ResourceGrid
+from sionna.phy.ofdm import ResourceGrid
 
+from sims.link import ofdm
 from sims.link.channel import TimeChannel
 from sims.scenario import Scenario
 
@@ -28,17 +29,18 @@ class Interferer:
     def __init__(
         self, scenario: Scenario, sir_db: float, resource_grid: ResourceGrid, precision: str
     ) -> None:
-        self._shape = (scenario.num_ofdm_symbols, scenario.fft_size)
+        self._scenario = scenario
         self._rdtype = tf.float64 if precision == "double" else tf.float32
         self._channel = TimeChannel(scenario, num_users=1, num_tx_ant=1, precision=precision)
-        self._modulator = OFDMModulator(scenario.cp_length, precision=precision)
         power = scenario.num_streams / 10 ** (sir_db / 10)
         self._amplitude = np.zeros(scenario.fft_size)
         self._amplitude[np.asarray(resource_grid.effective_subcarrier_ind)] = np.sqrt(power / 2)
 
     def __call__(self, batch_size: int) -> tf.Tensor:
         """Draws the received interference ``[B, 1, A, T]`` from Sionna's random stream."""
-        bits = config.tf_rng.uniform([2, batch_size, 1, 1, *self._shape], 0, 2, tf.int32)
+        s = self._scenario
+        shape = [2, batch_size, 1, 1, s.num_ofdm_symbols, s.fft_size]
+        bits = config.tf_rng.uniform(shape, 0, 2, tf.int32)
         parts = tf.cast(2 * bits - 1, self._rdtype) * self._amplitude
-        x_time = self._modulator(tf.complex(parts[0], parts[1]))
+        x_time = ofdm.modulate(tf.complex(parts[0], parts[1]), s)
         return self._channel.apply(x_time, self._channel.taps(batch_size))

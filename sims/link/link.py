@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from sionna.phy import config
 from sionna.phy.mapping import BinarySource, Constellation, Demapper, Mapper
-from sionna.phy.ofdm import OFDMModulator, ResourceGridMapper
+from sionna.phy.ofdm import ResourceGridMapper
 
 from sims.impairments import IMPAIRMENTS, link_parameters
-from sims.link import grid, window
+from sims.link import grid, ofdm
 from sims.link.channel import TimeChannel
 from sims.link.coding import Codec
 from sims.link.interferer import Interferer
@@ -73,7 +73,6 @@ class Link:
         self._mapper = Mapper(constellation=self.constellation, precision=precision)
         self._demapper = Demapper("app", constellation=self.constellation, precision=precision)
         self._grid_mapper = ResourceGridMapper(self.resource_grid, precision=precision)
-        self._modulator = OFDMModulator(scenario.cp_length, precision=precision)
         self._interferer = None
         if scenario.interferer_sir_db is not None:
             self._interferer = Interferer(scenario, scenario.interferer_sir_db,
@@ -104,10 +103,10 @@ class Link:
         with tf.init_scope():
             taps = self._draws(OFFSET_DRAWS, OFFSET_SEED)
             powers = np.mean(np.abs(taps) ** 2, axis=tuple(range(taps.ndim - 1)))
-        return window.best_offset(powers, self.scenario)
+        return ofdm.best_offset(powers, self.scenario)
 
     def demodulate(self, y_time: tf.Tensor, offset: int = 0) -> tf.Tensor:
-        """Demodulates received samples ``[B, 1, A, T]``, see `sims.link.window.demodulate`.
+        """Demodulates received samples ``[B, 1, A, T]``, see `sims.link.ofdm.demodulate`.
 
         Args:
             y_time: ``[..., T]`` complex samples.
@@ -120,7 +119,7 @@ class Link:
         Raises:
             ValueError: if a window would leave the received samples.
         """
-        return window.demodulate(y_time, self.scenario, offset)
+        return ofdm.demodulate(y_time, self.scenario, offset)
 
     def frequency_response(self, h_time: tf.Tensor) -> tf.Tensor:
         """Returns the true response of every resource element, for genie receivers.
@@ -138,14 +137,14 @@ class Link:
         """
         symbols, steps = self.scenario.num_ofdm_symbols, h_time.shape[-2]
         if steps == self._channel.num_samples:
-            means = window.window_means(self.scenario, self.fft_offset, steps)
+            means = ofdm.window_means(self.scenario, self.fft_offset, steps)
             h_time = tf.constant(means, h_time.dtype) @ h_time
         elif steps not in (1, symbols):
             raise ValueError(
                 f"h_time must have 1, {symbols} or {self._channel.num_samples} steps on its last "
                 f"axis but one, got {steps}"
             )
-        h = window.frequency_response(h_time, self.scenario)
+        h = ofdm.frequency_response(h_time, self.scenario)
         shape = tf.concat([tf.shape(h)[:-2], [symbols], tf.shape(h)[-1:]], 0)
         return tf.broadcast_to(h, shape)
 
@@ -162,7 +161,7 @@ class Link:
         """
         taps = self._draws(num, seed)
         if self._channel.num_knots > 1:
-            means = window.window_means(self.scenario, self.fft_offset, self._channel.num_samples)
+            means = ofdm.window_means(self.scenario, self.fft_offset, self._channel.num_samples)
             taps = (means @ self._channel.weights_of_knots()).astype(taps.dtype) @ taps
         return tf.constant(taps)
 
@@ -203,7 +202,7 @@ class Link:
         bits = self._source([batch_size, s.num_users, s.num_tx_ant, self.codec.k])
         coded_bits = self.codec.encode(bits)
         x = self._grid_mapper(self._mapper(coded_bits))
-        x_time = self._impair("tx", self._modulator(x), no)
+        x_time = self._impair("tx", ofdm.modulate(x, s), no)
         taps = self._channel.taps(batch_size)
         y_time = self._channel.apply(x_time, taps)
         if self._interferer is not None:

@@ -1,12 +1,30 @@
-"""Where the FFT window of a receiver stands, and what channel it sees there."""
+"""OFDM in the time domain, where the FFT window stands and what channel it sees there."""
 
 from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from sionna.phy.signal import fft
 
 from sims.scenario import Scenario
+
+
+def modulate(x: tf.Tensor, scenario: Scenario) -> tf.Tensor:
+    r"""Transforms a grid to samples with cyclic prefixes, in the precision of the grid.
+
+    $x[m (N + N_{cp}) + N_{cp} + n] = \frac{1}{\sqrt N} \sum_k x_{m,k} \, e^{2 \pi j k n / N}$
+    for $n = -N_{cp}, \dots, N - 1$
+
+    Args:
+        x: ``[..., num_ofdm_symbols, fft_size]`` complex, subcarriers in ascending order.
+        scenario: gives the grid.
+
+    Returns:
+        ``[..., num_ofdm_symbols * (fft_size + cp_length)]`` complex samples.
+    """
+    n, cp = scenario.fft_size, scenario.cp_length
+    symbols = tf.signal.ifft(tf.signal.ifftshift(x, axes=-1)) * tf.cast(np.sqrt(n), x.dtype)
+    prefixed = tf.concat([symbols[..., n - cp :], symbols], -1)
+    return tf.reshape(prefixed, [*x.shape[:-2], scenario.num_ofdm_symbols * (n + cp)])
 
 
 def demodulate(y_time: tf.Tensor, scenario: Scenario, offset: int) -> tf.Tensor:
@@ -29,8 +47,8 @@ def demodulate(y_time: tf.Tensor, scenario: Scenario, offset: int) -> tf.Tensor:
         ValueError: if a window would leave the received samples.
     """
     n, (l_min, _) = scenario.fft_size, scenario.lags
-    grid = fft(tf.gather(y_time, window_index(scenario, offset), axis=-1))
-    phase = np.exp(-2j * np.pi * np.arange(n) * (l_min + offset) / n)
+    grid = tf.signal.fft(tf.gather(y_time, window_index(scenario, offset), axis=-1))
+    phase = np.exp(-2j * np.pi * np.arange(n) * (l_min + offset) / n) / np.sqrt(n)
     return tf.signal.fftshift(grid * tf.constant(phase, grid.dtype), axes=-1)
 
 
