@@ -60,14 +60,14 @@ format: $(READY)
 
 # The stamp is written last, so an environment that was cut short is made again from nothing.
 $(READY): pyproject.toml constraints.txt
-	@echo "Installing into $(VENV) with $(FOUND_PYTHON): 1 to 5 minutes, this once"
+	@echo "Installing into $(VENV): 1 to 5 minutes, this once"
 	@test -e $@ || $(FOUND_PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,test,lint]"
 	@touch $@
 
 # Without Sionna and TensorFlow, hence --no-deps; constraints.txt does not pin torch.
 $(TORCH_READY): pyproject.toml constraints.txt
-	@echo "Installing $(TORCH) into $(TORCH_VENV) with $(FOUND_PYTHON): some minutes, this once"
+	@echo "Installing $(TORCH) into $(TORCH_VENV): some minutes, this once"
 	@test -e $@ || $(FOUND_PYTHON) -m venv --clear $(TORCH_VENV)
 	@$(TORCH_VENV)/bin/python $(PIP_INSTALL) "$(TORCH)" keras numpy scipy pytest pytest-xdist
 	@$(TORCH_VENV)/bin/python $(PIP_INSTALL) --no-deps --editable .
