@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from sims.sweep.job import Sweep
+    from sims.sweep.execution import Sweep
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
 
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sims.sweep.quiet import quiet_stderr
 
     with quiet_stderr():
-        from sims.sweep.job import execute
+        from sims.sweep.execution import execute
         from sims.sweep.selection import describe_all
 
     console = Console()

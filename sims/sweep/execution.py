@@ -1,0 +1,136 @@
+"""A sweep from its plan to a result file, a table and plots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from sims.plots import plot_rates
+from sims.store import Store
+from sims.sweep.engine import run
+from sims.sweep.ledger import Ledger
+from sims.sweep.plan import Plan
+from sims.sweep.progress import Progress
+from sims.sweep.results import aligned, curves, table, write_csv
+from sims.sweep.timing import Timing
+from sims.sweep.worker import Factory
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A plan, what evaluates it, and where the results go.
+
+    Args:
+        plan: what to compute.
+        factory: picklable, builds the evaluator in each worker process.
+        out: results go to `<out>.jsonl`, `.csv`, `.txt`, `.png` and `.svg`.
+        workers: number of processes, at least 1.
+        target_bler: BLER at which receivers are compared, between 0 and 1.
+        reference: label of the receiver over which gains are taken; None: no gains.
+        plot: whether to draw.
+    """
+
+    plan: Plan
+    factory: Factory
+    out: Path
+    workers: int = 1
+    target_bler: float = 0.1
+    reference: str | None = None
+    plot: bool = True
+
+
+def execute(sweep: Sweep, console: Console) -> int:
+    """Compute what a sweep still lacks and leave its files.
+
+    The table, and what the files hold, are there after an interruption too, before it goes on to
+    the caller.
+
+    Args:
+        sweep: what to do; the numerics are the factory's.
+        console: where progress and the table go.
+
+    Returns:
+        The exit code: 0, or 1 if a receiver failed.
+
+    Raises:
+        OSError: if the results cannot be written.
+        SweepError: if no worker can be kept running.
+    """
+    with Store(_suffixed(sweep.out, ".jsonl")) as store:
+        for problem in store.problems:
+            _say(console, problem)
+        ledger = Ledger(sweep.plan, store.rows)
+        before = sum(len(cell.stored) for cell in ledger.cells.values())
+        if before:
+            _say(console, f"{before} chunks are there already in {store.path}")
+        progress = Progress(ledger, sweep.workers, console)
+        try:
+            with progress:
+                run(sweep.plan, store, sweep.factory, workers=sweep.workers, observer=progress,
+                    ledger=ledger)
+        finally:
+            _leave(sweep, ledger, console)
+    if progress.timing.first:
+        _say(console, _times(progress.timing))
+    return _report_failures(ledger, console)
+
+
+def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:
+    """Print the table and write the files that derive from the counts."""
+    shown = table(ledger, target=sweep.target_bler, reference=sweep.reference)
+    _say(console, shown)
+    _suffixed(sweep.out, ".txt").write_text(shown + "\n", encoding="utf-8")
+    write_csv(ledger, _suffixed(sweep.out, ".csv"))
+    suffixes = ["jsonl", "csv", "txt"]
+    if sweep.plot:
+        _draw(ledger, sweep.out)
+        suffixes += ["png", "svg"]
+    _say(console, f"results: {sweep.out}.{{{','.join(suffixes)}}}"
+         + ("" if ledger.done else "   (* not finished)"))
+
+
+def _draw(ledger: Ledger, out: Path) -> None:
+    figure = Figure(figsize=(13, 5.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2)
+    name = ledger.plan.scenario.get("name", "")
+    for one, quantity in zip(axes, ("bler", "ber"), strict=True):
+        plot_rates(one, curves(ledger, quantity), quantity=quantity, title=f"Scenario {name}")
+    axes[0].get_legend().remove()  # both halves have the same
+    for suffix in (".png", ".svg"):
+        figure.savefig(_suffixed(out, suffix), dpi=150)
+
+
+def _times(timing: Timing) -> str:
+    """Write what the steps cost: first calls compile, the others do not."""
+    rows = [["time in a worker", "first call (s)", "then (ms/slot)", "traces"]]
+    for step, first in timing.first.items():
+        rows.append([step, f"{first:.1f}", f"{1e3 * timing.per_slot(step):.3g}",
+                     str(timing.traces.get(step, ""))])
+    retraced = [step for step, count in timing.traces.items() if count > 1]
+    warning = f"\ntraced more than once, which costs time: {', '.join(retraced)}"
+    return aligned(rows) + (warning if retraced else "")
+
+
+def _report_failures(ledger: Ledger, console: Console) -> int:
+    """Print each reason once, with the tasks it befell; return the exit code."""
+    befell: dict[str, list[str]] = {}
+    for (label, ebno), cell in ledger.cells.items():
+        if cell.failure is not None:
+            befell.setdefault(cell.failure, []).append(f"{label} at {ebno:g} dB")
+    for reason, tasks in befell.items():
+        _say(console, f"failed: {', '.join(tasks)}\n{reason}")
+    return 1 if befell else 0
+
+
+def _suffixed(out: Path, suffix: str) -> Path:
+    # Not with_suffix: a name such as snr1.5 has no suffix to lose.
+    return out.with_name(out.name + suffix)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
