@@ -59,7 +59,13 @@ class BlockRLS:
         positive(self.forgetting, "forgetting", at_most=1.0)
 
     def fit(
-        self, features: Tensor, targets: Tensor, no: Tensor, *, prior: Tensor | None = None
+        self,
+        features: Tensor,
+        targets: Tensor,
+        no: Tensor,
+        *,
+        prior: Tensor | None = None,
+        groups: np.ndarray | None = None,
     ) -> RidgeFit:
         """The newest weights, as :meth:`Ridge.fit` with older blocks weighing less.
 
@@ -68,11 +74,13 @@ class BlockRLS:
             targets: complex ``[B, M, P, S]`` or ``[B, P, S]``.
             no: noise variance, >= 0, a scalar or ``[B]``.
             prior: weights to shrink towards, ``[F, S]`` or ``[B, F, S]``; zero if None.
+            groups: not needed here, see :class:`ARDRidge`.
 
         Returns:
             As :meth:`Ridge.fit`; ``leave_one_out`` has the shape of the targets, ``leverage`` that
             of the targets without the last axis.
         """
+        del groups
         if len(features.shape) != 4:
             return Ridge(self.reg).fit(features, targets, no, prior=prior)
         features, targets = check_blocks(features, targets)
@@ -82,8 +90,7 @@ class BlockRLS:
         fit = ridge_fit(
             ops.reshape(features, (-1, num_blocks * num_pilots, num_features)),
             ops.reshape(targets, (-1, num_blocks * num_pilots, num_streams)),
-            self.reg,
-            no,
+            loading(self.reg, no),
             prior,
             row_weights=self.forgetting**age,
         )

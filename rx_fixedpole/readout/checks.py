@@ -17,6 +17,14 @@ def positive(value: float, name: str, *, at_most: float = np.inf) -> None:
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 
+def count(value: int, name: str) -> None:
+    """Refuse what is not an integer >= 0."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must be >= 0, got {value!r}")
+
+
 def check_pilots(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Features ``[B, P, F]`` and targets ``[B, P, S]`` of one slot."""
     features = _backend.require_complex(features, "features", "B", "P", "F")

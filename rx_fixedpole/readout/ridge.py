@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from .._backend import Tensor
 from .checks import check_pilots, positive
-from .solve import RidgeFit, ridge_fit
+from .solve import RidgeFit, loading, ridge_fit
 
 
 @keras.saving.register_keras_serializable(package="rx_fixedpole")
@@ -44,7 +45,13 @@ class Ridge:
         positive(self.reg, "reg")
 
     def fit(
-        self, features: Tensor, targets: Tensor, no: Tensor, *, prior: Tensor | None = None
+        self,
+        features: Tensor,
+        targets: Tensor,
+        no: Tensor,
+        *,
+        prior: Tensor | None = None,
+        groups: np.ndarray | None = None,
     ) -> RidgeFit:
         """Weights, leave-one-out errors, leverages and degrees of freedom of every slot.
 
@@ -57,6 +64,7 @@ class Ridge:
             targets: complex ``[B, P, S]``.
             no: noise variance, >= 0, a scalar or ``[B]``.
             prior: weights to shrink towards, ``[F, S]`` or ``[B, F, S]``; zero if None.
+            groups: not needed here; for readouts that learn a prior power a group of features.
 
         Returns:
             ``weights [B, F, S]`` and ``leave_one_out [B, P, S]`` in the dtype of the features;
@@ -68,8 +76,9 @@ class Ridge:
             denominator is then held at 1e-10. Same weights as ``scipy.linalg.lstsq`` on the
             features augmented by ``sqrt(reg no) I``.
         """
+        del groups
         features, targets = check_pilots(features, targets)
-        return ridge_fit(features, targets, self.reg, no, prior)
+        return ridge_fit(features, targets, loading(self.reg, no), prior)
 
     def get_config(self) -> dict[str, Any]:
         return asdict(self)

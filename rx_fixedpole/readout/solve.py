@@ -50,12 +50,11 @@ def loaded(gram: Tensor, loading: Tensor) -> Tensor:
 def ridge_fit(
     features: Tensor,
     targets: Tensor,
-    reg: float,
-    no: Tensor,
+    load: Tensor,
     prior: Tensor | None,
     row_weights: np.ndarray | None = None,
 ) -> RidgeFit:
-    """Weighted ridge over ``[B, P, F]`` and ``[B, P, S]``; see :meth:`Ridge.fit`."""
+    """Weighted ridge with ``load`` ``[B or 1, 1, 1 or F]`` on the diagonal; see :meth:`Ridge.fit`."""
     out_dtype = _backend.dtype(features)
     real_dtype = _backend.REAL_OF[out_dtype]
     f = ops.cast(features, "complex128")
@@ -66,7 +65,7 @@ def ridge_fit(
     scaled = _backend.adjoint(f)
     if row_weights is not None:
         scaled = scaled * _backend.constant(row_weights, "complex128")
-    gram = loaded(scaled @ f, loading(reg, no))
+    gram = loaded(scaled @ f, load)
     solved = _backend.cholesky_solve(gram, ops.concatenate([scaled, scaled @ error], axis=-1))
     num_pilots = ops.shape(f)[1]
     shift = solved[..., num_pilots:]

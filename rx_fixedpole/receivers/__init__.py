@@ -1,0 +1,5 @@
+"""Receivers as Sionna Blocks, each trained on the pilots of every slot it sees."""
+
+from .equalizer import FixedPoleEqualizer
+
+__all__ = ["FixedPoleEqualizer"]

@@ -1,0 +1,205 @@
+"""Where features come from and how a readout is applied: along time, or along subcarriers.
+
+Both front ends make the same features of each receive antenna: a delay line of ``window`` samples,
+then one feature a pole, all advanced by ``delay`` samples. The readout is linear and does not
+change within an OFDM symbol, so it commutes with the DFT: it is trained on the features' DFT at
+pilot resource elements, which may share a symbol with data.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from rx_fixedpole import _backend, recurrence
+from rx_fixedpole._backend import Tensor
+
+
+def feature_scales(poles: np.ndarray, basis: str) -> np.ndarray:
+    """Gains ``[K]`` that give every pole's feature unit power for white input of unit power."""
+    if basis == "orthonormal":
+        return np.ones(len(poles))
+    return np.sqrt(1.0 - np.abs(poles) ** 2)
+
+
+def pole_responses(poles: np.ndarray, basis: str, omega: np.ndarray) -> np.ndarray:
+    """Scaled responses of the bank's features at ``omega`` (rad a sample), complex ``[K, N]``."""
+    z = np.exp(-1j * omega)[None, :]
+    poles = poles[:, None]
+    scale = np.sqrt(1.0 - np.abs(poles) ** 2)
+    one_pole = scale / (1.0 - poles * z)
+    if basis == "parallel":
+        return one_pole
+    all_pass = (z - np.conj(poles)) / (1.0 - poles * z)
+    passed = np.cumprod(np.concatenate([np.ones_like(z), all_pass[:-1]]), axis=0)
+    return one_pole * passed
+
+
+class FrontEnd(ABC):
+    """Shared geometry of both domains.
+
+    Args:
+        resource_grid: Sionna's ``ResourceGrid``.
+        poles: complex128 ``[K]``, may be empty.
+        basis: ``"parallel"`` or ``"orthonormal"``.
+        window: length W of the delay line, in samples.
+        delay: advance of the input over the output, in samples.
+        dtype: ``"complex64"`` or ``"complex128"``.
+    """
+
+    def __init__(
+        self, resource_grid: Any, poles: np.ndarray, basis: str, window: int, delay: int, dtype: str
+    ) -> None:
+        self.fft_size = int(resource_grid.fft_size)
+        self.num_symbols = int(resource_grid.num_ofdm_symbols)
+        self.poles, self.basis, self.window, self.delay = poles, basis, window, delay
+        self.dtype = dtype
+        self.num_features = window + len(poles)
+        omega = 2 * np.pi * (np.arange(self.fft_size) - self.fft_size // 2) / self.fft_size
+        taps = np.exp(-1j * np.outer(np.arange(window), omega))
+        bank = pole_responses(poles, basis, omega)
+        # [F, fft_size], F features of one antenna, subcarriers as in Sionna's grids (DC at N // 2)
+        self.responses = np.exp(1j * omega * delay) * np.concatenate([taps, bank])
+
+    @abstractmethod
+    def features(self, y: Tensor, elements: np.ndarray) -> Tensor:
+        """Features ``[B, P, A F]`` at resource elements ``[P]``."""
+
+    @abstractmethod
+    def apply(self, y: Tensor, weights: Tensor) -> Tensor:
+        """Outputs ``[B, S, M, fft_size]`` of weights ``[B, A F, S]``."""
+
+    def noise(self, weights: Tensor, no: Tensor) -> Tensor:
+        """Thermal noise in the outputs of weights ``[B, A F, S]``, real ``[B, S, fft_size]``."""
+        response = antenna_responses(weights, self.responses, self.dtype)
+        return ops.reshape(no, (-1, 1, 1)) * ops.sum(_backend.power(response), axis=2)
+
+    def _subcarriers(self, elements: np.ndarray) -> np.ndarray:
+        return elements % self.fft_size
+
+
+class FrequencyFrontEnd(FrontEnd):
+    """Features of a demodulated grid ``[B, A, M, fft_size]``: a delay is a phase ramp.
+
+    Filtering is circular over an OFDM symbol, which is what the channel does too as long as the
+    cyclic prefix covers it.
+    """
+
+    def features(self, y: Tensor, elements: np.ndarray) -> Tensor:
+        """Features ``[B, P, A F]`` at resource elements ``[P]``."""
+        flat = ops.reshape(y, (-1, y.shape[1], self.num_symbols * self.fft_size))
+        samples = ops.transpose(ops.take(flat, elements, axis=-1), (0, 2, 1))[..., None]
+        responses = _backend.constant(self.responses[:, self._subcarriers(elements)].T, self.dtype)
+        return ops.reshape(
+            samples * responses[:, None, :],
+            (-1, len(elements), y.shape[1] * self.num_features),
+        )
+
+    def apply(self, y: Tensor, weights: Tensor) -> Tensor:
+        """Outputs ``[B, S, M, fft_size]`` of weights ``[B, A F, S]``."""
+        response = antenna_responses(weights, self.responses, self.dtype)
+        return ops.sum(y[:, None] * response[..., None, :], axis=2)
+
+
+class TimeFrontEnd(FrontEnd):
+    """Features of received samples ``[B, A, T]``, the first one taken at time ``l_min``."""
+
+    def __init__(
+        self,
+        resource_grid: Any,
+        poles: np.ndarray,
+        basis: str,
+        window: int,
+        delay: int,
+        dtype: str,
+        l_min: int,
+    ) -> None:
+        super().__init__(resource_grid, poles, basis, window, delay, dtype)
+        prefix = int(resource_grid.cyclic_prefix_length)
+        # Sample of y at which the FFT window of each symbol starts once the delay is undone.
+        self._starts = np.arange(self.num_symbols) * (self.fft_size + prefix) + prefix - l_min
+        self._starts = self._starts + delay
+        shift = np.arange(self.fft_size) - self.fft_size // 2
+        self._bins = shift % self.fft_size
+
+    def features(self, y: Tensor, elements: np.ndarray) -> Tensor:
+        """Features ``[B, P, A F]`` at resource elements ``[P]``."""
+        symbols = np.unique(elements // self.fft_size)
+        bins = self._bins[self._subcarriers(elements)]
+        places = np.searchsorted(symbols, elements // self.fft_size) * self.fft_size + bins
+        parts = []
+        if self.window:
+            lags = np.arange(self.window)[:, None, None]
+            samples = self._starts[symbols][:, None] + np.arange(self.fft_size) - lags
+            parts.append(self._spectra(take_samples(y, samples), places))
+        if len(self.poles):
+            last = int(self._starts[symbols[-1]]) + self.fft_size
+            states = self._states(y[..., :last])
+            samples = self._starts[symbols][:, None] + np.arange(self.fft_size)
+            parts.append(self._spectra(take_samples(states, samples), places))
+        features = ops.concatenate(parts, axis=2)  # [B, A, F, P]
+        return ops.reshape(
+            ops.transpose(features, (0, 3, 1, 2)),
+            (-1, len(elements), y.shape[1] * self.num_features),
+        )
+
+    def apply(self, y: Tensor, weights: Tensor) -> Tensor:
+        """Outputs ``[B, S, M, fft_size]`` of weights ``[B, A F, S]``; states are never formed."""
+        num_ant, num_streams = y.shape[1], weights.shape[-1]
+        per_antenna = ops.reshape(weights, (-1, num_ant, self.num_features, num_streams))
+        u = ops.swapaxes(y, 1, 2)
+        output = 0.0
+        if self.window:
+            taps = ops.reshape(
+                per_antenna[:, :, : self.window], (-1, num_ant * self.window, num_streams)
+            )
+            output = recurrence.delay_line(u, self.window) @ taps
+        if len(self.poles):
+            scales = _backend.constant(feature_scales(self.poles, self.basis), self.dtype)
+            bank = per_antenna[:, :, self.window :] * scales[:, None]
+            bank = ops.reshape(bank, (-1, num_ant * len(self.poles), num_streams))
+            output = output + recurrence.output(u, self.poles, bank, basis=self.basis)
+        samples = self._starts[:, None] + np.arange(self.fft_size)
+        spectra = self._dft(take_samples(ops.swapaxes(output, 1, 2), samples))
+        return ops.take(spectra, self._bins, axis=-1)
+
+    def _states(self, y: Tensor) -> Tensor:
+        states = recurrence.states(ops.swapaxes(y, 1, 2), self.poles, basis=self.basis)
+        scales = np.tile(feature_scales(self.poles, self.basis), y.shape[1])
+        states = ops.swapaxes(states * _backend.constant(scales, self.dtype), 1, 2)
+        return ops.reshape(states, (-1, y.shape[1], len(self.poles), states.shape[-1]))
+
+    def _spectra(self, segments: Tensor, places: np.ndarray) -> Tensor:
+        """DFT of segments ``[B, A, F, symbols, fft_size]`` at flat places: ``[B, A, F, P]``."""
+        spectra = self._dft(segments)
+        flat = ops.reshape(spectra, (*_lead(spectra, 3), spectra.shape[3] * self.fft_size))
+        return ops.take(flat, places, axis=-1)
+
+    def _dft(self, segments: Tensor) -> Tensor:
+        return _backend.fft(segments) * _backend.constant(
+            np.asarray(1.0 / np.sqrt(self.fft_size)), self.dtype
+        )
+
+
+def take_samples(x: Tensor, samples: np.ndarray) -> Tensor:
+    """``x[..., samples]`` with zeros outside the received stretch: ``[..., *samples.shape]``."""
+    before = max(0, -int(samples.min()))
+    after = max(0, int(samples.max()) + 1 - x.shape[-1])
+    padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(before, after)])
+    return ops.take(padded, samples + before, axis=-1)
+
+
+def antenna_responses(weights: Tensor, responses: np.ndarray, dtype: str) -> Tensor:
+    """Frequency response ``[B, S, A, N]`` that weights ``[B, A F, S]`` give each antenna."""
+    num_features = responses.shape[0]
+    num_ant = weights.shape[1] // num_features
+    per_antenna = ops.reshape(weights, (-1, num_ant, num_features, weights.shape[-1]))
+    return ops.transpose(per_antenna, (0, 3, 1, 2)) @ _backend.constant(responses, dtype)
+
+
+def _lead(x: Tensor, axes: int) -> tuple[int, ...]:
+    """Shape of the first axes for a reshape; the batch may be unknown."""
+    return (-1, *x.shape[1:axes])

@@ -1,0 +1,67 @@
+"""From outputs per receiver and stream on a grid to what Sionna's demapper takes."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+from sionna.phy.mimo import StreamManagement
+from sionna.phy.ofdm import ResourceGrid
+
+from rx_fixedpole._backend import Tensor
+
+from .pilots import data_elements
+
+
+class StreamLayout:
+    """Which receiver detects which stream, and where the stream's data symbols are.
+
+    Args:
+        resource_grid: Sionna's ``ResourceGrid``.
+        stream_management: Sionna's ``StreamManagement``.
+    """
+
+    def __init__(self, resource_grid: ResourceGrid, stream_management: StreamManagement) -> None:
+        self.num_tx = int(resource_grid.num_tx)
+        self.num_rx = int(stream_management.num_rx)
+        self._fft_size = int(resource_grid.fft_size)
+        self._elements = data_elements(resource_grid)
+        num_streams = len(self._elements)
+        receiver = np.asarray(stream_management.stream_ind) // int(
+            stream_management.num_streams_per_rx
+        )
+        # Row of each stream once receivers and streams are flattened
+        self._rows = (receiver * num_streams + np.arange(num_streams))[:, None]
+
+    def data(self, grid: Tensor) -> Tensor:
+        """Data symbols ``[B, num_tx, S, D]`` of outputs ``[B R, streams, M, fft_size]``."""
+        size = grid.shape[-2] * grid.shape[-1]
+        return self._take(grid, self._rows * size + self._elements)
+
+    def subcarriers(self, values: Tensor) -> Tensor:
+        """Values ``[B R, streams, fft_size]`` on the subcarriers of the data, as :meth:`data`."""
+        size = values.shape[-1]
+        return self._take(values, self._rows * size + self._elements % self._fft_size)
+
+    def _take(self, values: Tensor, places: np.ndarray) -> Tensor:
+        row = int(np.prod(values.shape[1:]))
+        flat = ops.reshape(values, (-1, self.num_rx * row))
+        return ops.take(flat, places.reshape(self.num_tx, -1, places.shape[-1]), axis=-1)
+
+
+def noise_variance(no: Tensor, num_rx: int, num_ant: int) -> Tensor:
+    """Noise variance of every slot and receiver, the mean over its antennas, ``[B R]`` or ``[1]``.
+
+    Args:
+        no: scalar or the first axes of ``[B, R, A]``.
+        num_rx: R.
+        num_ant: A.
+    """
+    no = ops.convert_to_tensor(no)
+    rank = len(no.shape)
+    if rank > 3:
+        raise ValueError(f"no must be a scalar or have the first axes of [B, R, A], got {no.shape}")
+    if rank == 0:
+        return ops.reshape(no, (1,))
+    no = ops.reshape(no, (-1, *no.shape[1:], *(1,) * (3 - rank)))
+    ones = ops.ones((1, num_rx, num_ant), dtype=no.dtype)
+    return ops.reshape(ops.mean(no * ones, axis=-1), (-1,))
