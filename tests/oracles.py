@@ -101,3 +101,92 @@ def mid_rise(v, num_bits, full_scale):
     step = 2 * full_scale / 2**num_bits
     levels = (np.arange(2**num_bits) - 2 ** (num_bits - 1) + 0.5) * step
     return levels[np.argmin(np.abs(np.asarray(v)[..., None] - levels), axis=-1)]
+
+
+# --- equalizer -------------------------------------------------------------------------------
+
+
+def bank_features(y, poles, basis):
+    """Return the unit-power features ``[K, T]`` of one antenna's samples, filter by filter."""
+    rows, passed = [], np.asarray(y, np.complex128)
+    for p in poles:
+        scale = np.sqrt(1 - abs(p) ** 2)
+        source = passed if basis == "orthonormal" else y
+        rows.append(scale * lfilter([1], [1, -p], source))
+        passed = lfilter([-np.conj(p), 1], [1, -p], passed)
+    return np.array(rows)
+
+
+def equalize(y, grid, poles, *, window, delay, loading, basis, l_min):
+    """Return the ridge estimate of the data ``[B, S, D]`` of samples ``[B, A, T]``, by loops.
+
+    All streams share one pilot mask; a delay line, then the poles, for each antenna.
+    """
+    fft, cp = int(grid.fft_size), int(grid.cyclic_prefix_length)
+    mask = np.asarray(grid.pilot_pattern.mask)[0, 0].astype(bool)
+    pilots = np.asarray(grid.pilot_pattern.pilots)
+    pilots = pilots.reshape(-1, pilots.shape[-1]).astype(np.complex128)
+    occupied = np.asarray(grid.effective_subcarrier_ind)
+    dft = np.exp(-2j * np.pi * np.outer(np.arange(fft) - fft // 2, np.arange(fft)) / fft)
+    dft /= np.sqrt(fft)
+    slots = []
+    for slot in y:
+        spectra = []
+        for samples in slot:
+            padded = np.concatenate([np.zeros(window + delay), samples, np.zeros(delay)])
+            lines = [padded[window + delay - w :][: len(samples) + delay] for w in range(window)]
+            later = np.concatenate([samples, np.zeros(delay)])
+            for feature in [*lines, *bank_features(later, poles, basis)]:
+                starts = np.arange(len(mask)) * (fft + cp) + cp - l_min + delay
+                spectra.append([dft @ feature[start : start + fft] for start in starts])
+        spectra = np.array(spectra)[..., occupied]  # [A F, M, occupied]
+        trained = spectra[:, mask].T
+        size = trained.shape[1]
+        augmented = np.concatenate([trained, np.sqrt(loading) * np.eye(size)])
+        targets = np.concatenate([pilots.T, np.zeros((size, len(pilots)))])
+        weights = np.linalg.lstsq(augmented, targets, rcond=None)[0]
+        slots.append((spectra[:, ~mask].T @ weights).T)
+    return np.array(slots)
+
+
+# --- recurrences and readouts ----------------------------------------------------------------
+
+# The one constant of every tolerance: double 1e-10, single CONSTANT * eps * gain.
+CONSTANT = 8
+
+
+def tolerance(dtype, gain=1.0):
+    """Return the error allowed relative to the largest value; gain = 1 / (1 - |p|) or so."""
+    if dtype == "complex128":
+        return 1e-10
+    return CONSTANT * float(np.finfo(np.float32).eps) * gain
+
+
+def bank_states(u, poles, basis="parallel"):
+    """Return the features ``[B, T, N K]``, one lfilter a pole and stage, in complex128."""
+    features = []
+    for n in range(u.shape[-1]):
+        passed_on = u[..., n].astype(np.complex128)
+        for p in np.asarray(poles, np.complex128):
+            gain = 1.0 if basis == "parallel" else np.sqrt(1 - abs(p) ** 2)
+            features.append(lfilter([gain], [1, -p], passed_on, axis=1))
+            if basis == "orthonormal":
+                passed_on = lfilter([-np.conj(p), 1], [1, -p], passed_on, axis=1)
+    return np.stack(features, axis=-1)
+
+
+def driven_states(u, poles, input_weights):
+    """Return the features ``[B, T, K]`` of one bank driven by ``W u``."""
+    drive = u.astype(np.complex128) @ np.asarray(input_weights).T
+    columns = [lfilter([1], [1, -p], drive[..., k], axis=1) for k, p in enumerate(poles)]
+    return np.stack(columns, axis=-1)
+
+
+def weighted_ridge(features, targets, loading, prior=0.0, row_weights=None):
+    """Return one slot's ridge weights ``[F, S]`` by least squares on augmented rows."""
+    num_features = features.shape[1]
+    root = np.sqrt(np.ones(len(features)) if row_weights is None else row_weights)[:, None]
+    rows = np.concatenate([root * features, np.sqrt(loading) * np.eye(num_features)])
+    prior = np.broadcast_to(prior, (num_features, targets.shape[1]))
+    right = np.concatenate([root * targets, np.sqrt(loading) * prior])
+    return np.linalg.lstsq(rows, right, rcond=None)[0]
