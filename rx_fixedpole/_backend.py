@@ -1,9 +1,10 @@
 """The few operations on complex tensors that ``keras.ops`` lacks or gets wrong.
 
 This is the only file of the package that names a backend. Everything else is written in
-``keras.ops``, with three rules: complex products use ``@`` (``ops.matmul`` and ``ops.einsum``
+``keras.ops``, with four rules: complex products use ``@`` (``ops.matmul`` and ``ops.einsum``
 silently turn complex128 into complex64), complex values never pass through ``ops.where`` or
-``ops.cumsum`` (the same fault), and complex numbers are assembled by :func:`complex`.
+``ops.cumsum`` (the same fault), complex numbers are assembled by :func:`complex`, and a floor is
+set by :func:`at_least`.
 """
 
 from __future__ import annotations
@@ -116,6 +117,12 @@ def adjoint(x: Tensor) -> Tensor:
 def power(x: Tensor) -> Tensor:
     """``|x|^2``, real, without the square root that makes ``abs`` undifferentiable at zero."""
     return ops.square(ops.real(x)) + ops.square(ops.imag(x))
+
+
+def at_least(x: Tensor, floor: Tensor | float) -> Tensor:
+    """``max(x, floor)``, real; ``ops.maximum`` turns float64 into float32 on PyTorch."""
+    floor = floor + ops.zeros_like(x)
+    return ops.where(x > floor, x, floor)
 
 
 def require_complex(x: Tensor, name: str, *shape: int | str | None) -> Tensor:

@@ -48,7 +48,8 @@ class ARDRidge:
         >>> rng = np.random.default_rng(0)
         >>> features = rng.normal(size=(1, 40, 8)) + 1j * rng.normal(size=(1, 40, 8))
         >>> targets = features[..., :1] + 0.3 * rng.normal(size=(1, 40, 1))
-        >>> dof = [float(ARDRidge(num_updates=n).fit(features, targets, 0.1).dof[0]) for n in (0, 3)]
+        >>> fits = [ARDRidge(num_updates=n).fit(features, targets, 0.1) for n in (0, 3)]
+        >>> dof = [float(fit.dof[0]) for fit in fits]
         >>> dof[0] > 7.9 and dof[1] < 5  # one of the eight features matters
         True
     """
@@ -128,13 +129,13 @@ def _mackay(
     freedom = 1.0 - load * ops.real(ops.sum(inverse * identity, axis=-1))
     # |t - f w|^2 summed over the pilots, from the Gram matrix: no pass over the features
     fitted = ops.real(ops.sum(ops.conj(weights) * (2.0 * moment - gram @ weights), axis=(1, 2)))
-    residual = ops.maximum(ops.sum(_backend.power(targets), axis=(1, 2)) - fitted, 0.0)
-    slack = num_streams * ops.maximum(num_pilots - ops.sum(freedom, axis=-1), 1.0)
+    residual = _backend.at_least(ops.sum(_backend.power(targets), axis=(1, 2)) - fitted, 0.0)
+    slack = num_streams * _backend.at_least(num_pilots - ops.sum(freedom, axis=-1), 1.0)
     members = ops.convert_to_tensor(members, dtype="float64")
     power = ops.sum(_backend.power(weights), axis=-1) @ members
-    freedom = num_streams * ops.maximum(freedom, 0.0) @ members
-    prior_power = power / ops.maximum(freedom, 1e-9)
-    prior_power = ops.maximum(
+    freedom = num_streams * _backend.at_least(freedom, 0.0) @ members
+    prior_power = power / _backend.at_least(freedom, 1e-9)
+    prior_power = _backend.at_least(
         prior_power, ops.max(prior_power, axis=-1, keepdims=True) / _DYNAMIC_RANGE + 1e-200
     )
     return (residual / slack)[:, None] / (prior_power @ ops.transpose(members))

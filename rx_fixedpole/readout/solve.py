@@ -54,7 +54,7 @@ def ridge_fit(
     prior: Tensor | None,
     row_weights: np.ndarray | None = None,
 ) -> RidgeFit:
-    """Weighted ridge with ``load`` ``[B or 1, 1, 1 or F]`` on the diagonal; see :meth:`Ridge.fit`."""
+    """:meth:`Ridge.fit` with rows weighted and ``load`` ``[B or 1, 1, 1 or F]`` on the diagonal."""
     out_dtype = _backend.dtype(features)
     real_dtype = _backend.REAL_OF[out_dtype]
     f = ops.cast(features, "complex128")
@@ -70,7 +70,7 @@ def ridge_fit(
     num_pilots = ops.shape(f)[1]
     shift = solved[..., num_pilots:]
     leverage = ops.real(ops.sum(ops.swapaxes(solved[..., :num_pilots], -1, -2) * f, axis=-1))
-    slack = ops.maximum(1.0 - leverage, _MIN_SLACK)
+    slack = _backend.at_least(1.0 - leverage, _MIN_SLACK)
     leave_one_out = (error - f @ shift) / ops.cast(slack, "complex128")[..., None]
     return RidgeFit(
         ops.cast(shift if prior is None else prior + shift, out_dtype),
