@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
 
-DEFAULT_RECEIVERS = ["perfect_csi", "ls_lin"]
+DEFAULT_RECEIVERS = ["ls_lin", "ls_lin_time_avg", "ls_delay_limited", "joint_lmmse", "kbest", "esn",
+                     "perfect_csi"]
 DEFAULT_EBNO_DB = ["0:15:3"]
 
 EXAMPLES = """
@@ -118,13 +119,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return execute(sweep, console)
-    except (OSError, SweepError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        command = shlex.join(["python", sys.argv[0], *words])
-        print(f"interrupted; what was computed is kept. To resume:\n  {command}", file=sys.stderr)
-        return 130
+    except (OSError, SweepError, KeyboardInterrupt) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if interrupted else f"{parser.prog}: error: {error}"
+        command = shlex.join([sys.executable, sys.argv[0], *words])
+        print(f"{reason}\nWhat was stored is kept. To resume:\n  {command}", file=sys.stderr)
+        return 130 if interrupted else 1
 
 
 def prepare(given: Namespace, parser: Parser) -> Sweep:

@@ -136,7 +136,8 @@ def ebno_at(target: float, curve: Mapping[float, Point], *,
 
     The logarithm of the rate is interpolated linearly in dB after the last simulated point that
     is at or above the target, so a curve that dips and rises again has not crossed. A point
-    without errors enters the interpolation as half an error.
+    without errors enters the interpolation as half an error, and the interval with the rates that
+    this leaves possible.
 
     Args:
         target: the rate, between 0 and 1.
@@ -242,14 +243,25 @@ def _crossings(target: float, curve: Mapping[float, Point]) -> tuple[Array, Arra
         nowhere = np.array([[-math.inf], [math.inf]])
         return nowhere, np.repeat(nowhere, RESAMPLES, axis=1)
     points = [curve[ebno] for ebno in known]
-    floors = np.array([0.5 / (point.errors.size * point.per_slot) for point in points])
-    exact = np.array([[point.rate] for point in points])
+    exact = np.array([[point.rate or _half_an_error(point)] for point in points])
     resampled = np.stack([
-        _resampled_rates(point, int(np.float64(ebno).view(np.uint64)))
+        _possible_rates(point, int(np.float64(ebno).view(np.uint64)))
         for ebno, point in zip(known, points, strict=True)])
     ebno_db = np.array(known)
-    return (_cross(target, ebno_db, np.maximum(exact, floors[:, None])),
-            _cross(target, ebno_db, np.maximum(resampled, floors[:, None])))
+    return _cross(target, ebno_db, exact), _cross(target, ebno_db, resampled)
+
+
+def _possible_rates(point: Point, stream: int) -> Array:
+    """Positive rates `[RESAMPLES]`; no resampling brings errors where none were seen."""
+    if point.errors.any():
+        return _resampled_rates(point, stream)
+    # Jeffreys' posterior after no error: its mean is half an error, its tail reaches to 2.5.
+    draws = np.random.default_rng([SEED, stream]).standard_gamma(0.5, RESAMPLES)
+    return 2 * draws * _half_an_error(point)
+
+
+def _half_an_error(point: Point) -> float:
+    return 0.5 / (point.errors.size * point.per_slot)
 
 
 def _cross(target: float, ebno_db: Array, rates: Array) -> Array:

@@ -180,6 +180,17 @@ def test_llrs_that_are_not_numbers_are_an_error_not_a_count(evaluator: SionnaEva
         evaluator.count("genie", broken, 1)
 
 
+def test_output_that_cannot_be_written_is_found_before_anything_is_computed(
+        script: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("my notes\n")
+    assert script.main([*SMALL, "--out", str(tmp_path / "x")]) == 1
+    assert "holds something else than results" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert script.main([*SMALL, "--out", str(tmp_path / "file" / "x")]) == 1
+    assert str(tmp_path / "file") in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "x.jsonl"]
+
+
 @pytest.mark.slow
 def test_real_sweep_is_interrupted_and_resumed_by_the_command_it_prints(tmp_path: Path) -> None:
     """Two workers and a Ctrl-C give what one worker gives at a stretch."""
@@ -197,10 +208,10 @@ def test_real_sweep_is_interrupted_and_resumed_by_the_command_it_prints(tmp_path
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130
-    command = re.search(r"To resume:\n +python (.*)", errors)
+    command = re.search(r"To resume:\n +(.*)", errors)
     assert command is not None
     assert 0 < len(read([path]).rows) < 40
-    subprocess.run(f"{sys.executable} {command[1]}", shell=True, check=True, capture_output=True)
+    subprocess.run(command[1], shell=True, check=True, capture_output=True)
     assert counts_of(f"{parts}.csv") == counts_of(f"{whole}.csv")
     first, second = ({(r.key, r.chunk): (r.bit_errors, r.block_errors) for r in read([p]).rows}
                      for p in (path, f"{whole}.jsonl"))

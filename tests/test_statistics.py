@@ -159,6 +159,17 @@ def test_crossing_of_a_straight_curve_is_exact() -> None:
     assert (found.value, found.low, found.high) == pytest.approx((1.75,) * 3, abs=1e-4)
 
 
+def test_crossing_before_a_point_without_errors_is_not_certain() -> None:
+    rng = np.random.default_rng(11)
+    curve = {0.0: Point(rng.binomial(1, 0.4, 10**5), 1), 10.0: Point(np.zeros(100, int), 1)}
+    found = ebno_at(0.1, curve)
+    assert found.value == pytest.approx(10 * math.log(4) / math.log(0.4 * 200), rel=0.01)
+    # The rate at 10 dB may be up to 2.5 / 100, so the crossing may be up to 5 dB; nothing is
+    # known about how far the rate lies below.
+    assert found.high == pytest.approx(10 * math.log(4) / math.log(0.4 / 0.025), rel=0.05)
+    assert found.low < 0.6 * found.value
+
+
 @pytest.mark.parametrize(("target", "low", "high"), [
     (0.9, -math.inf, 2.0), (0.001, 16.0, math.inf)])
 def test_curve_that_does_not_cross_gives_one_side(target: float, low: float,

@@ -364,8 +364,9 @@ def executed(sweep: Sweep, tmp_path: Path) -> tuple[int, str]:
 def test_files_hold_what_the_counts_say_and_nan_where_there_are_none(tmp_path: Path) -> None:
     plan = make_plan("good", "raises", ebno_db=(0.0, 8.0, 45.0))
     code, log = executed(Sweep(plan, NumpyFactory(), tmp_path / "a.b", reference="good"), tmp_path)
+    assert "RuntimeError: it is too bright" in (tmp_path / "a.b.log").read_text()
     assert code == 1 and "raises failed at 8 dB, chunk 0; the others go on" in log
-    assert "failed: raises at 8 dB, raises at 45 dB" in log
+    assert "failed: raises at 8 dB, raises at 45 dB: RuntimeError: it is too bright\n" in log
     lines = list(csv.DictReader((tmp_path / "a.b.csv").open()))
     assert len(lines) == 6
     by_place = {(line["receiver"], float(line["ebno_db"])): line for line in lines}
@@ -379,6 +380,7 @@ def test_files_hold_what_the_counts_say_and_nan_where_there_are_none(tmp_path: P
     assert float(by_place["good", 8.0]["bler"]) == sum(errors) / (2 * len(errors))
     table = (tmp_path / "a.b.txt").read_text()
     assert table in log
+    assert "<0.0" in next(line for line in table.splitlines() if line.startswith("good"))
     row = next(line for line in table.splitlines() if line.startswith("raises"))
     assert row.split()[2:4] == ["-", "-"]
     assert (tmp_path / "a.b.png").stat().st_size > 10000 and (tmp_path / "a.b.svg").exists()

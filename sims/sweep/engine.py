@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Protocol
 
 from sims.store import Row, Store
@@ -30,7 +31,8 @@ class Observer(Protocol):
 
 
 def run(plan: Plan, store: Store, factory: Factory, *, workers: int,
-        observer: Observer | None = None, ledger: Ledger | None = None) -> Ledger:
+        observer: Observer | None = None, ledger: Ledger | None = None,
+        log: Path | None = None) -> Ledger:
     """Compute what a plan still lacks and store it chunk by chunk.
 
     Args:
@@ -39,6 +41,7 @@ def run(plan: Plan, store: Store, factory: Factory, *, workers: int,
         factory: picklable, builds the evaluator in each worker process.
         workers: number of worker processes, at least 1; no more are started than can be of use.
         observer: hears of every event.
+        log: file that takes the workers' standard error, tracebacks among it.
         ledger: the plan's ledger, if the caller has made one of store.rows to look at meanwhile.
 
     Returns:
@@ -52,7 +55,7 @@ def run(plan: Plan, store: Store, factory: Factory, *, workers: int,
     if ledger.exhausted():
         return ledger
     deaths: Counter[tuple[float, int] | None] = Counter()
-    with Pool(factory, min(workers, ledger.most_units)) as pool:
+    with Pool(factory, min(workers, ledger.most_units), log) as pool:
         while True:
             _hand_out(pool, ledger)
             if not pool.busy and ledger.exhausted():

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sims.sweep.quiet import quiet_stderr
-
 if TYPE_CHECKING:  # TensorFlow is imported in the worker, where its threads can still be set
     from sims.link import Link, Slots
 
@@ -29,15 +27,13 @@ class SionnaFactory:
 
     def __call__(self) -> SionnaEvaluator:
         """Import TensorFlow with one thread an operation and build the link."""
-        with quiet_stderr():
-            import tensorflow as tf
+        import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
-        with quiet_stderr():
-            from sims.link import Link
-            from sims.scenario import Scenario
+        from sims.link import Link
+        from sims.scenario import Scenario
 
         return SionnaEvaluator(Link(Scenario.from_dict(dict(self.scenario))), self.receivers)
 

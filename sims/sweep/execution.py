@@ -27,7 +27,8 @@ class Sweep:
     Args:
         plan: what to compute.
         factory: picklable, builds the evaluator in each worker process.
-        out: results go to `<out>.jsonl`, `.csv`, `.txt`, `.png` and `.svg`.
+        out: results go to `<out>.jsonl`, `.csv`, `.txt`, `.png` and `.svg`, what workers write to
+            standard error to `<out>.log`.
         workers: number of processes, at least 1.
         target_bler: BLER at which receivers are compared, between 0 and 1.
         reference: label of the receiver over which gains are taken; None: no gains.
@@ -71,12 +72,12 @@ def execute(sweep: Sweep, console: Console) -> int:
         try:
             with progress:
                 run(sweep.plan, store, sweep.factory, workers=sweep.workers, observer=progress,
-                    ledger=ledger)
+                    ledger=ledger, log=_suffixed(sweep.out, ".log"))
         finally:
             _leave(sweep, ledger, console)
     if progress.timing.first:
         _say(console, _times(progress.timing))
-    return _report_failures(ledger, console)
+    return _report_failures(sweep, ledger, console)
 
 
 def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:
@@ -116,14 +117,17 @@ def _times(timing: Timing) -> str:
     return aligned(rows) + (warning if retraced else "")
 
 
-def _report_failures(ledger: Ledger, console: Console) -> int:
+def _report_failures(sweep: Sweep, ledger: Ledger, console: Console) -> int:
     """Print each reason once, with the tasks it befell; return the exit code."""
     befell: dict[str, list[str]] = {}
     for (label, ebno), cell in ledger.cells.items():
         if cell.failure is not None:
             befell.setdefault(cell.failure, []).append(f"{label} at {ebno:g} dB")
     for reason, tasks in befell.items():
-        _say(console, f"failed: {', '.join(tasks)}\n{reason}")
+        _say(console, f"failed: {', '.join(tasks)}: {reason}")
+    if befell:
+        _say(console, f"tracebacks are in {_suffixed(sweep.out, '.log')}; once the cause is "
+             "removed, the same command computes what is missing")
     return 1 if befell else 0
 
 

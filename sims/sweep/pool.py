@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import TracebackType
 
 from sims.sweep.worker import Factory, Finished, Message, Ready, Unit, serve
@@ -29,12 +30,12 @@ class Died:
 class _Worker:
     """A process, the pipe to it, and what it is doing: `unit` until it has finished that."""
 
-    def __init__(self, factory: Factory) -> None:
+    def __init__(self, factory: Factory, log: Path | None) -> None:
         # A forked TensorFlow deadlocks, so the process starts from nothing.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(
-            target=serve, args=(theirs, factory), daemon=True)
+            target=serve, args=(theirs, factory, log), daemon=True)
         self.process.start()
         # Only the worker may hold its end: its death is then seen as the end of the pipe.
         theirs.close()
@@ -54,12 +55,13 @@ class Pool:
     Args:
         factory: picklable, builds the evaluator in each worker.
         size: number of workers, at least 1.
+        log: file that takes the workers' standard error; None: it is shared with this process.
     """
 
-    def __init__(self, factory: Factory, size: int) -> None:
-        self._factory = factory
+    def __init__(self, factory: Factory, size: int, log: Path | None = None) -> None:
+        self._factory, self._log = factory, log
         with single_threaded():
-            self._workers = [_Worker(factory) for _ in range(size)]
+            self._workers = [_Worker(factory, log) for _ in range(size)]
 
     @property
     def free(self) -> int:
@@ -101,7 +103,7 @@ class Pool:
         died = Died(worker.unit, worker.process.exitcode)
         worker.stop()
         with single_threaded():
-            self._workers[self._workers.index(worker)] = _Worker(self._factory)
+            self._workers[self._workers.index(worker)] = _Worker(self._factory, self._log)
         return died
 
     def __enter__(self) -> Pool:

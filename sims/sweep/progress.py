@@ -33,14 +33,13 @@ class Progress:
         self._console = console
         self._live: Live | None = None
         self._next_line = 0.0
-        self._failed: set[str] = set()
 
     def observe(self, worker: int, event: Message | Died) -> None:
         """Take note of an event and say at once what went wrong."""
         self.timing.observe(worker, event)
         if isinstance(event, Failed):
             self._say(f"{event.label} failed at {event.unit.ebno_db:g} dB, chunk "
-                      f"{event.unit.chunk}; the others go on: {_last_line(event.reason)}")
+                      f"{event.unit.chunk}; the others go on: {event.reason}")
         elif isinstance(event, Died):
             doing = "" if event.unit is None else (
                 f" at {event.unit.ebno_db:g} dB, chunk {event.unit.chunk}")
@@ -72,7 +71,9 @@ class Progress:
     def _line(self) -> str:
         cells = self._ledger.cells.values()
         done = sum(cell.done for cell in cells)
-        parts = [f"{_clock(self.timing.elapsed)}  {done} of {len(cells)} points done",
+        failed = sum(cell.failure is not None for cell in cells)
+        parts = [f"{_clock(self.timing.elapsed)}  {done} of {len(cells)} points done"
+                 + (f", {failed} failed" if failed else ""),
                  f"{self.timing.slots} slots simulated"]
         if not math.isnan(self.timing.rate):
             parts.append(f"{self.timing.rate:.3g} slots/s")
@@ -116,7 +117,3 @@ def _clock(seconds: float) -> str:
     whole = int(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
-
-
-def _last_line(reason: str) -> str:
-    return reason.strip().splitlines()[-1]

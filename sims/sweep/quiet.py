@@ -11,8 +11,7 @@ from contextlib import contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Discard what native code writes to the standard error meanwhile; exceptions still come.
 
-    TensorFlow writes build notes there at import, before any log level holds; in a sweep they
-    would come once a process, into the middle of the progress.
+    TensorFlow writes build notes there at import, before any log level holds.
     """
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

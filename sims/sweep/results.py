@@ -46,8 +46,8 @@ def table(ledger: Ledger, *, target: float = 0.1, reference: str | None = None) 
         reference: label of the receiver to compare with; None: no gains.
 
     Returns:
-        The table; `*` marks points that have not met the stopping rule, `-` what the data do not
-        tell.
+        The table; `<` gives the upper end of the interval where no error was seen, `*` marks
+        points that have not met the stopping rule, `-` what the data do not tell.
     """
     ebno_db = sorted(ledger.plan.ebno_db)
     header = ["BLER at Eb/N0 =", *(f"{ebno:g} dB" for ebno in ebno_db),
@@ -60,7 +60,7 @@ def table(ledger: Ledger, *, target: float = 0.1, reference: str | None = None) 
     for contender in ledger.plan.contenders:
         curve = points(ledger, contender.label, "bler")
         row = [contender.label + (" (genie)" if contender.genie else "")]
-        row += [_cell(curve[ebno].rate, ledger.cells[contender.label, ebno].done)
+        row += [_cell(_rate(curve[ebno]), ledger.cells[contender.label, ebno].done)
                 for ebno in ebno_db]
         row.append(_interval(ebno_at(target, curve)))
         if base is not None:
@@ -111,10 +111,11 @@ def _rate(point: Point) -> Estimate:
     return error_rate(point.errors, max(point.per_slot, 1))
 
 
-def _cell(rate: float, done: bool) -> str:
-    if math.isnan(rate):
+def _cell(rate: Estimate, done: bool) -> str:
+    if math.isnan(rate.value):
         return "-"
-    return f"{rate:.2g}" + ("" if done else "*")
+    shown = f"{rate.value:.2g}" if rate.value else f"<{rate.high:.1g}"
+    return shown + ("" if done else "*")
 
 
 def _interval(estimate: Estimate, signed: bool = False) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,7 +86,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Failed:
-    """A receiver could not do a unit."""
+    """A receiver could not do a unit; `reason` is one line."""
 
     unit: Unit
     label: str
@@ -103,13 +106,19 @@ class Finished:
 Message = Ready | Broken | Begun | Counted | Failed | Finished
 
 
-def serve(connection: Connection, factory: Factory) -> None:
+def serve(connection: Connection, factory: Factory, log: Path | None) -> None:
     """Answer units with messages until the other side hangs up.
 
     Args:
         connection: receives Unit, sends Message.
         factory: builds the evaluator; picklable.
+        log: file that takes the standard error, tracebacks among it; None: it stays where it is.
     """
+    if log is not None:
+        # Native code writes to the descriptor, so it is the descriptor that is turned.
+        file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        os.dup2(file, 2)
+        os.close(file)
     # Ctrl-C reaches every process of a terminal; the main process decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -134,7 +143,7 @@ def _work(evaluator: Evaluator, unit: Unit, seen: set[str]) -> Iterator[Message]
     try:
         slots = evaluator.simulate(unit.ebno_db, unit.seed, unit.num_slots)
     except Exception:  # no receiver can run without slots, other points may still do
-        reason = traceback.format_exc()
+        reason = _reason()
         for label in unit.labels:
             yield Failed(unit, label, reason)
         yield Finished(unit, time.perf_counter() - start, first, evaluator.traces())
@@ -148,12 +157,19 @@ def _work(evaluator: Evaluator, unit: Unit, seen: set[str]) -> Iterator[Message]
             counts = evaluator.count(label, slots, unit.seed)
             bit_errors, block_errors = (_per_slot(errors, unit.num_slots) for errors in counts)
         except Exception:  # a receiver that fails must not take the others along
-            yield Failed(unit, label, traceback.format_exc())
+            yield Failed(unit, label, _reason())
         else:
             seconds = time.perf_counter() - start
             yield Counted(unit, label, evaluator.bits, evaluator.blocks, bit_errors,
                           block_errors, seconds, first_call)
     yield Finished(unit, simulated, first, evaluator.traces())
+
+
+def _reason() -> str:
+    """Return the last line of the traceback at hand, and leave all of it on standard error."""
+    text = traceback.format_exc()
+    print(text, file=sys.stderr, flush=True)
+    return text.strip().splitlines()[-1].strip()
 
 
 def _per_slot(errors: ArrayLike, num_slots: int) -> list[int]:
