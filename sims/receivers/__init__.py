@@ -11,7 +11,12 @@ from sims.receivers.base import Receiver, complete_options, unknown
 from sims.receivers.delay_limited import ls_delay_limited
 from sims.receivers.esn import esn
 from sims.receivers.genie import perfect_csi
-from sims.receivers.interpolated import lmmse_interpolator, ls_lin, ls_lin_time_avg
+from sims.receivers.interpolated import (
+    lmmse_interpolator,
+    ls_lin,
+    ls_lin_time_avg,
+    orthogonal_pilots,
+)
 from sims.receivers.joint_lmmse import joint_lmmse
 from sims.receivers.nonlinear import ep, kbest, several_streams
 from sims.receivers.wiener import genie_wiener
@@ -19,14 +24,19 @@ from sims.receivers.wiener import genie_wiener
 RECEIVERS: dict[str, Receiver] = {
     "perfect_csi": Receiver(perfect_csi, "perfect CSI, one tap", genie=True),
     "genie_wiener": Receiver(genie_wiener, "true taps, Wiener in time", genie=True),
-    "ls_lin": Receiver(ls_lin, "LS, linear"),
-    "ls_lin_time_avg": Receiver(ls_lin_time_avg, "LS, linear, time average"),
+    "ls_lin": Receiver(ls_lin, "LS, linear", requires=orthogonal_pilots),
+    "ls_lin_time_avg": Receiver(
+        ls_lin_time_avg, "LS, linear, time average", requires=orthogonal_pilots
+    ),
     "ls_delay_limited": Receiver(ls_delay_limited, "LS, delay-limited"),
     "joint_lmmse": Receiver(joint_lmmse, "joint LMMSE, true covariance"),
     "lmmse_interpolator": Receiver(
-        lmmse_interpolator, "LMMSE interpolator, true covariance", slow=True
+        lmmse_interpolator,
+        "LMMSE interpolator, true covariance",
+        slow=True,
+        requires=orthogonal_pilots,
     ),
-    "kbest": Receiver(kbest, "K-Best, joint LMMSE", requires=several_streams),
+    "kbest": Receiver(kbest, "K-Best, joint LMMSE", slow=True, requires=several_streams),
     "ep": Receiver(ep, "EP, joint LMMSE", requires=several_streams),
     "esn": Receiver(esn, "tanh ESN"),
 }

@@ -21,15 +21,17 @@ from sims.receivers.grid import PilotGrid, pilot_grid
 from sims.receivers.scaling import unbiased
 from sims.receivers.waveform import Waveform, data_elements
 
+_WINDOW = 24
+
 
 def esn(
     link: Link,
     *,
-    num_neurons: int = 64,
+    num_neurons: int = 16,
     spectral_radius: float = 0.5,
-    input_scale: float = 0.3,
-    window: int = 8,
-    delay: int = 4,
+    input_scale: float = 0.1,
+    window: int | None = None,
+    delay: int | None = None,
     reg: float = 1.0,
     seed: int = 0,
 ) -> Callable[[Slots], tf.Tensor]:
@@ -40,17 +42,23 @@ def esn(
         num_neurons: complex neurons of the reservoir, >= 1.
         spectral_radius: largest eigenvalue magnitude of W_rec, in (0, 1).
         input_scale: standard deviation of a neuron's drive in units of the received RMS, > 0.
-        window: samples per antenna in the input, >= 1.
-        delay: decision delay in samples, >= 0.
+        window: samples per antenna in the input, >= 1; None: 24, or less where the features
+            would outnumber half of the pilots.
+        delay: decision delay in samples, >= 0; None: half the window.
         reg: ridge regularisation in units of the noise variance, > 0.
         seed: of the random matrices.
 
     Returns:
         (slots) -> llr.
     """
-    _check(num_neurons, spectral_radius, input_scale, window, delay)
     grid, waveform = pilot_grid(link.resource_grid), Waveform.of(link)
-    num_inputs = link.scenario.num_rx_ant * window
+    num_antennas = link.scenario.num_rx_ant
+    if window is None:
+        room = (grid.symbols.size // 2 - num_neurons) // num_antennas
+        window = max(1, min(_WINDOW, room))
+    delay = window // 2 if delay is None else delay
+    _check(num_neurons, spectral_radius, input_scale, window, delay)
+    num_inputs = num_antennas * window
     targets = tf.constant(_targets(grid, num_neurons + num_inputs), link.resource_grid.cdtype)
     pilot_symbols = np.unique(grid.symbols)
     subcarriers = tf.constant(grid.subcarriers, tf.int32)

@@ -11,6 +11,14 @@ from sionna.phy.ofdm import LMMSEInterpolator, LSChannelEstimator
 from sims.link import Link, Slots
 from sims.receivers.covariance import true_covariance
 from sims.receivers.detection import Estimator, lmmse_receiver
+from sims.scenario import Scenario
+
+
+def orthogonal_pilots(scenario: Scenario) -> str | None:
+    """Refuse pilots of several streams on the same resource elements: division mixes them up."""
+    if scenario.num_streams > 1 and scenario.pilot_pattern == "full":
+        return "needs orthogonal pilots (pilot_pattern 'kronecker')"
+    return None
 
 
 def ls_lin(link: Link) -> Callable[[Slots], tf.Tensor]:

@@ -75,9 +75,7 @@ def joint_filters(pilots: PilotGrid, covariance: Covariance) -> JointFilters:
     synthesis = cross @ vectors
     reduction = np.abs(np.einsum("mq,sqkp->smkp", basis, synthesis, optimize=True)) ** 2
     prior = np.outer(np.sum(np.abs(basis) ** 2, axis=1), np.diag(covariance.frequency).real)
-    return JointFilters(
-        vectors.conj().T, np.maximum(powers, 0), synthesis, basis, prior, reduction
-    )
+    return JointFilters(vectors.conj().T, np.maximum(powers, 0), synthesis, basis, prior, reduction)
 
 
 def _estimator(

@@ -17,7 +17,7 @@ from sims.scenario import Scenario
 
 def several_streams(scenario: Scenario) -> str | None:
     """Refuse scenarios where these detectors have nothing to decide jointly, or cannot."""
-    num_streams = scenario.num_users * scenario.num_tx_ant
+    num_streams = scenario.num_streams
     if num_streams < 2:
         return "needs at least two streams"
     if num_streams > scenario.num_rx_ant:
@@ -41,7 +41,7 @@ def kbest(
     scenario = link.scenario
     if num_paths < 1:
         raise ValueError(f"num_paths must be at least 1, got {num_paths}")
-    num_streams = scenario.num_users * scenario.num_tx_ant
+    num_streams = scenario.num_streams
     detector = KBestDetector(
         "bit",
         num_streams,
@@ -52,7 +52,7 @@ def kbest(
         num_bits_per_symbol=scenario.num_bits_per_symbol,
         precision=link.resource_grid.precision,
     )
-    return _receiver(detector, ESTIMATORS[estimator](link))
+    return _receiver(link, detector, ESTIMATORS[estimator](link))
 
 
 def ep(
@@ -78,7 +78,7 @@ def ep(
         l=num_iterations,
         precision=link.resource_grid.precision,
     )
-    return _receiver(detector, ESTIMATORS[estimator](link))
+    return _receiver(link, detector, ESTIMATORS[estimator](link))
 
 
 ESTIMATORS: dict[str, Callable[[Link], Estimator]] = {
@@ -89,10 +89,19 @@ ESTIMATORS: dict[str, Callable[[Link], Estimator]] = {
 
 
 def _receiver(
-    detector: EPDetector | KBestDetector, estimate: Estimator
+    link: Link, detector: EPDetector | KBestDetector, estimate: Estimator
 ) -> Callable[[Slots], tf.Tensor]:
+    """Detect slot by slot: several times less memory, and faster for it, than all at once."""
+
     def receive(slots: Slots) -> tf.Tensor:
         h_hat, err_var = estimate(slots)
-        return detector(slots.y, h_hat, err_var, slots.no)
+        err_var = tf.broadcast_to(err_var, tf.shape(h_hat))
+
+        def one_slot(parts: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            y, h, variance = parts
+            return detector(y[None], h[None], variance[None], slots.no)[0]
+
+        rdtype = link.resource_grid.rdtype
+        return tf.map_fn(one_slot, (slots.y, h_hat, err_var), fn_output_signature=rdtype)
 
     return receive

@@ -23,27 +23,33 @@ import tensorflow as tf
 
 from sims.link import Link, Slots
 from sims.receivers.grid import fourier, pilot_grid
-from sims.receivers.waveform import Waveform, data_elements
+from sims.receivers.waveform import Waveform, data_elements, lost_share
+
+_WINDOW = 64
 
 
 def genie_wiener(
-    link: Link, *, window: int = 64, delay: int | None = None
+    link: Link, *, window: int | None = None, delay: int | None = None
 ) -> Callable[[Slots], tf.Tensor]:
     """Time-domain linear MMSE equalizer from the true taps, all antennas and streams stacked.
 
     Args:
         link: the link to receive on.
-        window: filter length in samples per antenna, 1 .. fft_size - 1.
-        delay: decision delay in samples; None: half the window and the middle lag.
+        window: filter length in samples per antenna, 1 .. fft_size - 1; None: 64 or twice the
+            number of taps, whichever is more, but at most 3/4 fft_size.
+        delay: decision delay in samples; None: half the window and half the middle lag.
 
     Returns:
         (slots) -> llr. With a moving channel there is one filter per OFDM symbol, from the taps
         in its middle.
     """
+    if window is None:
+        taps = link.l_max - link.l_min + 1
+        window = min(max(_WINDOW, 2 * taps), 3 * link.scenario.fft_size // 4)
     if not 1 <= window < link.scenario.fft_size:
         raise ValueError(f"window must be in 1 .. fft_size - 1, got {window}")
     if delay is None:
-        delay = (window + link.l_min + link.l_max) // 2
+        delay = window // 2 + (link.l_min + link.l_max) // 4
     design = _design(link, window, delay)
     waveform = Waveform.of(link, shift=design.shift)
     extract = data_elements(link)
@@ -83,12 +89,12 @@ def _design(link: Link, window: int, delay: int) -> _Design:
     lags = np.arange(link.l_min, link.l_max + 1)
     combined = np.arange(window + lags.size - 1) + link.l_min - delay
     shift = -(prefix // 2)
-    excess = np.maximum(np.maximum(shift - combined, combined - (prefix + shift)), 0)
-    lost = np.minimum(excess / size, 1.0)
+    lost = lost_share(combined, shift, prefix, size)
+    spread = np.arange(1 - window, window)
     double = tf.complex128
     return _Design(
         response=tf.constant(fourier(k, lags, size).T, double),
-        correlation=tf.constant(fourier(k, np.arange(window - 1, -window, -1), size) / size, double),
+        correlation=tf.constant(fourier(k, -spread, size) / size, double),
         steps=positions[None, :] - positions[:, None] + window - 1,
         steering=tf.constant(fourier(k, positions - delay, size) / size, double),
         filter_response=tf.constant(fourier(k, positions, size).T, cdtype),
@@ -105,8 +111,7 @@ def _symbol_taps(h_time: tf.Tensor, link: Link, waveform: Waveform) -> tf.Tensor
     if h_time.shape[5] > 1:
         h_time = tf.gather(h_time, waveform.centres(), axis=5)
     h = tf.transpose(h_time[:, 0], [0, 4, 1, 2, 3, 5])
-    num_streams = link.scenario.num_users * link.scenario.num_tx_ant
-    return tf.reshape(h, [-1, h.shape[1], h.shape[2], num_streams, h.shape[5]])
+    return tf.reshape(h, [-1, h.shape[1], h.shape[2], link.scenario.num_streams, h.shape[5]])
 
 
 def _wiener_weights(taps: tf.Tensor, no: tf.Tensor, design: _Design) -> tf.Tensor:
@@ -127,9 +132,7 @@ def _wiener_weights(taps: tf.Tensor, no: tf.Tensor, design: _Design) -> tf.Tenso
     return tf.cast(tf.transpose(weights, [0, 1, 4, 2, 3]), taps.dtype)
 
 
-def _equalize(
-    y_time: tf.Tensor, weights: tf.Tensor, waveform: Waveform, delay: int
-) -> tf.Tensor:
+def _equalize(y_time: tf.Tensor, weights: tf.Tensor, waveform: Waveform, delay: int) -> tf.Tensor:
     """Filter every symbol's FFT window and transform it: [B, S, M, fft]."""
     window = weights.shape[-1]
     segments = waveform.windows(y_time[:, 0], delay=delay, history=window - 1)
@@ -160,9 +163,7 @@ def _after_equalization(
     own = tf.transpose(tf.linalg.diag_part(tf.transpose(gains, [0, 1, 4, 2, 3])), [0, 3, 1, 2])
     others = tf.reduce_sum(tf.abs(gains) ** 2, axis=3)
     overrun = tf.reduce_sum(tf.abs(combined) ** 2 * design.overrun, axis=[3, 4])[..., None]
-    through = tf.reduce_sum(
-        tf.abs(tf.tensordot(filters, design.filter_response, 1)) ** 2, axis=3
-    )
+    through = tf.reduce_sum(tf.abs(tf.tensordot(filters, design.filter_response, 1)) ** 2, axis=3)
     noise = tf.transpose(others + overrun + no * through, [0, 2, 1, 3]) - tf.abs(own) ** 2
     return own, tf.maximum(noise, 1e-9 * tf.abs(own) ** 2)
 
