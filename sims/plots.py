@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from sims.statistics import Estimate
 
 # Okabe and Ito's palette less its yellow, which is too pale for lines: distinct for colour-blind
 # eyes, and with markers also in print without colour.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vP*X<>"
+MARKERS = "osD^P*X<>"
 NAMES = {"bler": "Block error rate (BLER)", "ber": "Bit error rate (BER)"}
 
 
@@ -38,8 +39,8 @@ class Curve:
 def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str) -> None:
     """Draw error rates over Eb/N0 with 95 % intervals and a legend beside the plot.
 
-    Genie receivers are dashed. A point without a single error is a hollow triangle at the upper
-    end of its interval: the rate is somewhere below. Points without data are left out.
+    Genie receivers are dashed. A point without a single error is a hollow triangle at the lower
+    edge, with its interval above it. Points without data are left out.
 
     Args:
         axes: where to draw.
@@ -52,10 +53,12 @@ def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str
     """
     if quantity not in NAMES:
         raise ValueError(f"quantity must be one of {', '.join(NAMES)}, got {quantity!r}")
-    for index, curve in enumerate(curves):
-        # Lengths 7 and 10 have no common factor: no two of seventy curves look the same.
-        _draw(axes, curve, COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)])
     axes.set_yscale("log")
+    for index, curve in enumerate(curves):
+        # Lengths 7 and 9 have no common factor: no two of sixty-three curves look the same.
+        # Points without errors would cover each other, so they stand side by side.
+        _draw(axes, curve, COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)],
+              shift=4.0 * (index - (len(curves) - 1) / 2))
     if quantity == "bler":
         axes.set_ylim(top=1.3)
     axes.set_xlabel("Eb/N0 per stream [dB]")
@@ -69,9 +72,8 @@ def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str
                     frameon=False)
 
 
-def _draw(axes: Axes, curve: Curve, color: str, marker: str) -> None:
+def _draw(axes: Axes, curve: Curve, color: str, marker: str, shift: float) -> None:
     seen = [point for point in curve.points if point.rate.value > 0]
-    clean = [point for point in curve.points if point.rate.value == 0]
     ebno_db = np.array([point.ebno_db for point in seen])
     values = np.array([point.rate.value for point in seen])
     bars = np.array([[point.rate.value - point.rate.low for point in seen],
@@ -79,17 +81,20 @@ def _draw(axes: Axes, curve: Curve, color: str, marker: str) -> None:
     axes.errorbar(ebno_db, values, yerr=bars, color=color, marker=marker, markersize=5,
                   linestyle="--" if curve.genie else "-", linewidth=1.4, elinewidth=1.0,
                   capsize=2.5, label=curve.label + (" (genie)" if curve.genie else ""))
-    if clean:
-        axes.plot([point.ebno_db for point in clean], [point.rate.high for point in clean],
-                  color=color, marker="v", markersize=6, markerfacecolor="none",
-                  linestyle="none", label="_nolegend_")
-        if seen:
-            _link(axes, seen[-1], clean, color)
+    for point in curve.points:
+        if point.rate.value == 0:
+            _draw_clean(axes, point, color, shift)
 
 
-def _link(axes: Axes, last: RatePoint, clean: Sequence[RatePoint], color: str) -> None:
-    """Dot the way from the last point with errors to the first limit after it."""
-    after = next((point for point in clean if point.ebno_db > last.ebno_db), None)
-    if after is not None and math.isfinite(after.rate.high):
-        axes.plot([last.ebno_db, after.ebno_db], [last.rate.value, after.rate.high],
-                  color=color, linestyle=":", linewidth=1.0, label="_nolegend_")
+def _draw_clean(axes: Axes, point: RatePoint, color: str, shift: float) -> None:
+    """Draw a rate of zero: at the lower edge, because zero is not on a logarithmic axis."""
+    aside = ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
+    edge = blended_transform_factory(axes.transData, axes.transAxes) + aside
+    # Artists that are added so do not stretch the axis down to the bar's invisible foot.
+    axes.add_artist(Line2D([point.ebno_db], [0.02], transform=edge, color=color, marker="v",
+                           markersize=6, markerfacecolor="white", linestyle="none", zorder=3))
+    axes.add_artist(Line2D([point.ebno_db] * 2, [1e-15, point.rate.high], color=color,
+                           transform=axes.transData + aside, linewidth=1.0, marker="_",
+                           markevery=[1]))
+    axes.update_datalim([(point.ebno_db, point.rate.high)])
+    axes.autoscale_view()

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from sims.plots import Curve, RatePoint, plot_rates
@@ -35,6 +36,11 @@ def drawn(axes: Axes, label: str) -> NDArray[np.float64]:
     return np.array(container[0].get_xydata())
 
 
+def lines(axes: Axes) -> list[Line2D]:
+    """All lines, those that do not count for the axes' limits among them."""
+    return [artist for artist in axes.get_children() if isinstance(artist, Line2D)]
+
+
 def test_rates_and_intervals_are_where_they_belong(axes: Axes) -> None:
     plot_rates(axes, CURVES, quantity="bler", title="A scenario")
     assert drawn(axes, "ours").tolist() == [[0.0, 0.5], [5.0, 0.02]]
@@ -43,28 +49,44 @@ def test_rates_and_intervals_are_where_they_belong(axes: Axes) -> None:
     assert axes.get_yscale() == "log"
 
 
-def test_point_without_errors_is_a_hollow_mark_at_its_limit(axes: Axes) -> None:
+def test_point_without_errors_is_a_hollow_mark_at_the_edge_with_its_interval(axes: Axes) -> None:
     plot_rates(axes, CURVES, quantity="ber", title="A scenario")
-    marks = [line for line in axes.get_lines() if line.get_marker() == "v"
-             and line.get_linestyle() == "None"]
-    assert [mark.get_xydata().tolist() for mark in marks] == [
-        [[10.0, CURVES[0].points[2].rate.high]]]
-    assert marks[0].get_markerfacecolor() == "none"
+    high = CURVES[0].points[2].rate.high
+    mark, bar = (line for line in lines(axes) if 10.0 in list(line.get_xdata()))
+    assert mark.get_marker() == "v" and mark.get_markerfacecolor() == "white"
+    assert bar.get_ydata()[1] == high
+    low, top = axes.get_ylim()
+    assert 1e-4 < low < high < top
+    # In pixels: the mark is inside the axes, at their foot, and the bar ends at the limit.
+    box = axes.get_window_extent()
+    height = mark.get_transform().transform((10.0, mark.get_ydata()[0]))[1] - box.y0
+    assert 0 < height < 0.05 * box.height
+    assert bar.get_transform().transform((10.0, high))[1] == pytest.approx(
+        axes.transData.transform((10.0, high))[1])
+
+
+def test_points_without_errors_do_not_cover_each_other(axes: Axes) -> None:
+    clean = [RatePoint(10.0, error_rate(np.zeros(50, int), 2))]
+    plot_rates(axes, [Curve(f"r{index}", False, clean) for index in range(9)], quantity="bler",
+               title="A scenario")
+    places = [line.get_transform().transform((10.0, 0.02))[0] for line in lines(axes)
+              if line.get_marker() == "v"]
+    assert len(places) == 9 and (np.diff(sorted(places)) > 3).all()
 
 
 def test_nothing_is_drawn_where_nothing_was_simulated(axes: Axes) -> None:
     plot_rates(axes, CURVES, quantity="bler", title="A scenario")
     assert drawn(axes, "unsimulated").size == 0
-    assert all(np.isfinite(line.get_xydata()).all() for line in axes.get_lines())
-    assert max(line.get_xdata().max(initial=0) for line in axes.get_lines()) == 10.0
+    assert all(np.isfinite(line.get_xydata()).all() for line in lines(axes))
+    assert max(max(line.get_xdata(), default=0.0) for line in lines(axes)) == 10.0
 
 
 def test_genies_are_dashed_and_all_curves_look_different(axes: Axes) -> None:
     many = [Curve(f"r{index}", False, CURVES[0].points[:2]) for index in range(30)]
     plot_rates(axes, [CURVES[1], *many], quantity="bler", title="A scenario")
-    lines = [container[0] for container in axes.containers]
-    assert [line.get_linestyle() for line in lines[:2]] == ["--", "-"]
-    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 31
+    curves = [container[0] for container in axes.containers]
+    assert [line.get_linestyle() for line in curves[:2]] == ["--", "-"]
+    assert len({(line.get_color(), line.get_marker()) for line in curves}) == 31
 
 
 def test_plot_can_be_read_without_its_caption_and_the_legend_hides_nothing(axes: Axes) -> None:
