@@ -72,10 +72,17 @@ class PilotReadout(keras.layers.Layer):
         pilot_mask: Any,
         no: Tensor,
         prior: Tensor | None = None,
+        training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
         # Keras turns arrays into tensors, and the number of pilots would no longer be static.
-        mask = _check_mask(pilot_mask)
-        return super().__call__(features, targets, pilot_mask=mask, no=no, prior=prior)
+        return super().__call__(
+            features,
+            targets,
+            pilot_mask=_check_mask(pilot_mask),
+            no=no,
+            prior=prior,
+            training=training,
+        )
 
     def call(
         self,
