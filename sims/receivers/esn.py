@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from rx_fixedpole.readout import Ridge
+from rx_fixedpole.receivers import reliability
 from sims.link import Link, Slots
-from sims.receivers.grid import PilotGrid, pilot_grid
-from sims.receivers.scaling import unbiased
+from sims.receivers.grid import PilotGrid, fourier, pilot_grid
 from sims.receivers.waveform import Waveform, data_elements
 
 _WINDOW = 24
@@ -52,39 +52,41 @@ def esn(
         (slots) -> llr.
     """
     grid, waveform = pilot_grid(link.resource_grid), Waveform.of(link)
-    num_antennas = link.scenario.num_rx_ant
+    num_antennas, cdtype = link.scenario.num_rx_ant, link.resource_grid.cdtype
     if window is None:
         room = (grid.symbols.size // 2 - num_neurons) // num_antennas
         window = max(1, min(_WINDOW, room))
     delay = window // 2 if delay is None else delay
     _check(num_neurons, spectral_radius, input_scale, window, delay)
     num_inputs = num_antennas * window
-    targets = tf.constant(_targets(grid, num_neurons + num_inputs), link.resource_grid.cdtype)
+    targets = tf.constant(_targets(grid, num_neurons + num_inputs), cdtype)
     pilot_symbols = np.unique(grid.symbols)
-    subcarriers = tf.constant(grid.subcarriers, tf.int32)
     rng = np.random.default_rng(seed)
-    rdtype = link.resource_grid.rdtype
-    recurrent = tf.constant(_real_form(_reservoir(rng, num_neurons, spectral_radius)), rdtype)
+    recurrent = _reservoir(rng, num_neurons, spectral_radius)
     drive = _complex_normal(rng, num_inputs, num_neurons) / np.sqrt(num_inputs)
-    drive_in = tf.constant(input_scale * drive, link.resource_grid.cdtype)
+    run = _runner(recurrent, input_scale * drive, cdtype)
+    responses = tf.constant(_responses(recurrent, drive, grid, window), cdtype)
+    averaging = reliability.neighbourhood(grid.columns, grid.subcarriers.size)
     readout, extract = Ridge(reg=reg), data_elements(link)
 
     def receive(slots: Slots) -> tf.Tensor:
         y = slots.y_time[:, 0]
         power = tf.reduce_mean(tf.abs(y) ** 2, axis=[1, 2])
-        u = _window(y / tf.cast(tf.sqrt(power), y.dtype)[:, None, None], window)
-        states = _states(tf.einsum("bft,fk->tbk", u, drive_in), recurrent)
-        # per unit of input scale, so that the ridge weighs neurons and inputs alike
-        features = tf.concat([states / input_scale, u], axis=1)
+        u = _window(y / tf.cast(tf.sqrt(power), cdtype)[:, None, None], window)
+        # states per unit of input scale, so that the ridge weighs neurons and inputs alike
+        features = tf.concat([run(u) / input_scale, u], axis=1)
         features = waveform.to_grid(waveform.windows(features, delay=delay))
-        features = tf.gather(tf.transpose(features, [0, 2, 3, 1]), subcarriers, axis=2)
+        features = tf.gather(tf.transpose(features, [0, 2, 3, 1]), grid.subcarriers, axis=2)
         pilots = tf.gather(features, pilot_symbols, axis=1)
-        pilots = tf.reshape(pilots, [-1, *targets.shape[:1], features.shape[-1]])
-        wanted = tf.broadcast_to(targets, tf.concat([tf.shape(pilots)[:1], targets.shape], 0))
+        pilots = tf.reshape(pilots, [-1, targets.shape[0], features.shape[-1]])
+        wanted = tf.broadcast_to(targets, [tf.shape(pilots)[0], *targets.shape])
         fit = readout.fit(pilots, wanted, slots.no / power)
-        outputs = tf.einsum("bmkf,bfs->bsmk", features, fit.weights)
-        x_hat, no_eff = unbiased(outputs, targets, fit.leave_one_out, len(pilot_symbols))
-        return link.demap(extract(x_hat), extract(tf.broadcast_to(no_eff, tf.shape(x_hat))))
+        x_hat = tf.einsum("bmkf,bfs->bsmk", features, fit.weights)
+        through = tf.reduce_sum(tf.abs(tf.einsum("bfs,fak->bsak", fit.weights, responses)) ** 2, 2)
+        noise = (slots.no / power)[:, None, None] * through
+        error = reliability.error_variance(fit.leave_one_out, noise, averaging)[:, :, None]
+        no_eff = tf.broadcast_to(error / (1 - error), tf.shape(x_hat))
+        return link.demap(extract(x_hat / tf.cast(1 - error, cdtype)), extract(no_eff))
 
     return receive
 
@@ -140,12 +142,38 @@ def _window(y: tf.Tensor, window: int) -> tf.Tensor:
     return tf.reshape(tf.stack(steps, axis=2), [-1, y.shape[1] * window, y.shape[2]])
 
 
-def _states(drive: tf.Tensor, recurrent: tf.Tensor) -> tf.Tensor:
-    """Run the reservoir over complex drive [T, B, K]: complex states [B, K, T]."""
-    num_neurons = drive.shape[-1]
-    split = tf.concat([tf.math.real(drive), tf.math.imag(drive)], axis=-1)
-    states = _run(split, recurrent)
-    return tf.transpose(tf.complex(states[..., :num_neurons], states[..., num_neurons:]), [1, 2, 0])
+def _responses(
+    recurrent: np.ndarray, drive: np.ndarray, grid: PilotGrid, window: int
+) -> np.ndarray:
+    """Frequency responses [F, A, K] of the features without their tanh, delay left out.
+
+    They tell how much thermal noise passes the readout on each subcarrier.
+    """
+    delays = fourier(grid.frequencies, np.arange(window), grid.fft_size)
+    z = np.exp(-2j * np.pi * grid.frequencies / grid.fft_size)[:, None, None]
+    num_antennas = drive.shape[0] // window
+    states = np.linalg.solve(np.eye(len(recurrent)) - z * recurrent, drive.T[None])
+    states = states.reshape(*states.shape[:2], num_antennas, window)
+    inputs = np.einsum("ab,kw->awbk", np.eye(num_antennas), delays)
+    inputs = inputs.reshape(num_antennas * window, num_antennas, -1)
+    return np.concatenate([np.einsum("knaw,kw->nak", states, delays), inputs])
+
+
+def _runner(
+    recurrent: np.ndarray, drive: np.ndarray, cdtype: tf.DType
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The reservoir: inputs [B, A*W, T] -> complex states [B, neurons, T]."""
+    num_neurons = len(recurrent)
+    matrix = tf.constant(_real_form(recurrent), cdtype.real_dtype)
+    inputs = tf.constant(drive, cdtype)
+
+    def run(u: tf.Tensor) -> tf.Tensor:
+        driven = tf.einsum("bft,fk->tbk", u, inputs)
+        states = _run(tf.concat([tf.math.real(driven), tf.math.imag(driven)], axis=-1), matrix)
+        states = tf.complex(states[..., :num_neurons], states[..., num_neurons:])
+        return tf.transpose(states, [1, 2, 0])
+
+    return run
 
 
 @tf.function(jit_compile=True)
