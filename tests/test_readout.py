@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from rx_fixedpole.readout import READOUTS, BlockRLS, Ridge
+from rx_fixedpole.readout import READOUTS, ARDRidge, BlockRLS, Ridge
 from tests.modes import MODES, assert_close, complex_normal, in_mode, numpy
 from tests.oracles import weighted_ridge
 
@@ -153,6 +153,43 @@ def test_a_long_single_precision_stream_stays_exact():
         old = np.repeat(0.99 ** np.arange(m + 1)[::-1], per_block)
         expected = weighted_ridge(rows[:n], targets.reshape(-1, 1)[:n], 0.01, row_weights=old)
         assert_close(rows[n - 10 : n] @ weights[0, m], rows[n - 10 : n] @ expected, 1e-6)
+
+
+def test_learned_prior_powers_start_from_ridge():
+    learned, ridge = (
+        ARDRidge(0.7, 0).fit(FEATURES, TARGETS, NO),
+        Ridge(0.7).fit(FEATURES, TARGETS, NO),
+    )
+    for one, other in zip(learned, ridge, strict=True):
+        assert_close(one, numpy(other), 1e-12)
+
+
+@pytest.mark.parametrize(
+    "groups", [None, np.array([0, 0, 0, 1, 1, 1, 2, 2])], ids=["own", "shared"]
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_one_update_is_mackays_fixed_point(mode, groups):
+    fit = in_mode(lambda f, t, no: ARDRidge(0.7, 1).fit(f, t, no, groups=groups), mode)
+    weights = fit(FEATURES, TARGETS, NO).weights
+    group_of = np.arange(F) if groups is None else groups
+    for b in range(B):
+        gram = FEATURES[b].conj().T @ FEATURES[b] + 0.7 * NO[b] * np.eye(F)
+        first = np.linalg.solve(gram, FEATURES[b].conj().T @ TARGETS[b])
+        freedom = 1 - 0.7 * NO[b] * np.diag(np.linalg.inv(gram)).real
+        residual = np.sum(np.abs(TARGETS[b] - FEATURES[b] @ first) ** 2)
+        variance = residual / (S * (M * P - freedom.sum()))
+        for_feature = [group_of == group_of[j] for j in range(F)]
+        power = [np.sum(np.abs(first[g]) ** 2) / (S * freedom[g].sum()) for g in for_feature]
+        loading = variance / np.array(power)
+        gram = FEATURES[b].conj().T @ FEATURES[b] + np.diag(loading)
+        assert_close(weights[b], np.linalg.solve(gram, FEATURES[b].conj().T @ TARGETS[b]), 1e-10)
+
+
+def test_features_that_say_nothing_are_switched_off():
+    targets = FEATURES[..., :1] + 0.1 * TARGETS[..., :1]
+    fit = ARDRidge(num_updates=30).fit(FEATURES, targets, 0.01)
+    assert np.all(numpy(fit.dof) < 0.7 * F)
+    assert np.all(np.abs(numpy(fit.weights)[:, 0] - 1) < 0.1)
 
 
 def test_readouts_survive_serialisation(readout):
