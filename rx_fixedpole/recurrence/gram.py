@@ -65,8 +65,7 @@ def gram(
     window = u[:, start:stop]
     run = start_run(window, poles, input_weights, basis, before)
     after = last_state(run, stop - start)
-    if before is None:
-        before = ops.zeros_like(after)
+    before = ops.zeros_like(after) if before is None else before
     bank, spread = run.bank, _input_matrix(run)
     if not isinstance(bank, FixedBank):
         raise TypeError("poles must be an array, not a tensor: gram is for fixed poles")
