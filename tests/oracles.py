@@ -135,8 +135,9 @@ def equalize(y, grid, poles, *, window, delay, loading, basis, l_min):
         for samples in slot:
             padded = np.concatenate([np.zeros(window + delay), samples, np.zeros(delay)])
             lines = [padded[window + delay - w :][: len(samples) + delay] for w in range(window)]
-            later = np.concatenate([samples, np.zeros(delay)])
-            for feature in [*lines, *bank_features(later, poles, basis)]:
+            leaving = np.concatenate([np.zeros(window), samples, np.zeros(delay)])
+            bank = bank_features(leaving[: len(samples) + delay], poles, basis)
+            for feature in [*lines, *bank]:
                 starts = np.arange(len(mask)) * (fft + cp) + cp - l_min + delay
                 spectra.append([dft @ feature[start : start + fft] for start in starts])
         spectra = np.array(spectra)[..., occupied]  # [A F, M, occupied]
@@ -190,3 +191,62 @@ def weighted_ridge(features, targets, loading, prior=0.0, row_weights=None):
     prior = np.broadcast_to(prior, (num_features, targets.shape[1]))
     right = np.concatenate([root * targets, np.sqrt(loading) * prior])
     return np.linalg.lstsq(rows, right, rcond=None)[0]
+
+
+# --- baseline receivers ----------------------------------------------------------------------
+
+
+def joint_mmse(values, symbols, columns, time, frequency, no):
+    """Return (filters ``[S, M, K, P]``, error variances ``[S, M, K]``) of the joint MMSE.
+
+    Every stream's channel is one long vector over (symbol, subcarrier) with covariance
+    ``kron(time, frequency)``; the pilots observe the sum of all streams and noise.
+    """
+    num_streams, num_pilots = values.shape
+    size = len(time) * len(frequency)
+    covariance = np.kron(time, frequency)
+    picked = np.zeros((num_pilots, size))
+    picked[np.arange(num_pilots), symbols * len(frequency) + columns] = 1
+    observe = [np.diag(v) @ picked for v in values]
+    total = sum(a @ covariance @ a.conj().T for a in observe) + no * np.eye(num_pilots)
+    shape = (len(time), len(frequency))
+    filters, errors = [], []
+    for a in observe:
+        w = covariance @ a.conj().T @ np.linalg.inv(total)
+        filters.append(w.reshape(*shape, num_pilots))
+        errors.append(np.diag(covariance - w @ a @ covariance).real.reshape(shape))
+    return np.array(filters), np.array(errors)
+
+
+def wiener_filter(taps, frequencies, fft_size, l_min, window, delay, no):
+    """Return the time-domain MMSE weights ``[S, A, W]`` by dense convolution matrices.
+
+    ``taps [A, S, L]``; every stream is white on the given subcarriers and independent.
+    """
+    num_antennas, num_streams, num_taps = taps.shape
+    # times of the transmitted samples that reach positions 0 .. W-1, relative to the wanted one
+    times = np.arange(delay - window + 1 - (l_min + num_taps - 1), delay - l_min + 1)
+    phases = np.exp(2j * np.pi * np.outer(times, frequencies) / fft_size)
+    waveform = phases @ phases.conj().T / fft_size
+    convolve = np.zeros((num_streams, num_antennas * window, len(times)), np.complex128)
+    for s in range(num_streams):
+        for a in range(num_antennas):
+            for w in range(window):
+                for tap in range(num_taps):
+                    sent = np.flatnonzero(times == delay - w - (l_min + tap))[0]
+                    convolve[s, a * window + w, sent] = taps[a, s, tap]
+    covariance = sum(c @ waveform @ c.conj().T for c in convolve)
+    covariance = covariance + no * np.eye(len(covariance))
+    now = np.flatnonzero(times == 0)[0]
+    weights = [np.linalg.solve(covariance, c @ waveform[:, now]) for c in convolve]
+    return np.array(weights).reshape(num_streams, num_antennas, window)
+
+
+def tanh_reservoir(inputs, recurrent, drive):
+    """Return the states ``[T, K]`` of ``s = tanh(W s + u D)``, tanh on each part, by a loop."""
+    state, states = np.zeros(len(recurrent), np.complex128), []
+    for u in inputs:
+        z = recurrent @ state + u @ drive
+        state = np.tanh(z.real) + 1j * np.tanh(z.imag)
+        states.append(state)
+    return np.array(states)

@@ -33,10 +33,11 @@ class FixedPoleEqualizer(Block):
     r"""Equalizes OFDM slots with fixed features and a readout trained on the slot's pilots.
 
     .. math:: \hat x_s[n] = \sum_{a} \Big( \sum_{w=0}^{W-1} c_{s,a,w}\, y_a[n + d - w]
-              + \sum_{k=1}^{K} b_{s,a,k}\, \tilde s_{a,k}[n + d] \Big), \qquad
+              + \sum_{k=1}^{K} b_{s,a,k}\, \tilde s_{a,k}[n + d - W] \Big), \qquad
               s_{a,k}[n] = \beta_k s_{a,k}[n-1] + y_a[n]
 
-    with the states scaled to unit power for white input. The output is an estimate of the
+    with the states scaled to unit power for white input: a delay line of W samples, and a bank of
+    poles that remembers what leaves it. The output is an estimate of the
     transmitted waveform; its DFT over the FFT window of each OFDM symbol estimates the resource
     elements. All weights are fitted anew for every slot of the batch and every receiver, on the
     pilots of that slot only. Nothing is known of the channel, no cyclic prefix is needed in the
@@ -51,9 +52,11 @@ class FixedPoleEqualizer(Block):
             for a delay line alone.
         window: length W >= 0 of the delay line in samples. None: 32 or twice the cyclic prefix,
             whichever is longer, cut so that four pilots stand behind each feature.
-        delay: decision delay d in samples, the reach into the future of the output. None: W // 2.
+        delay: decision delay d in samples, the reach into the future of the output. None: half of
+            ``window + K``.
         readout: a readout of :mod:`rx_fixedpole.readout`. None: :class:`ARDRidge`.
-        basis: basis of the poles, ``"parallel"`` or ``"orthonormal"`` (Takenaka-Malmquist).
+        basis: basis of the poles, ``"orthonormal"`` (Takenaka-Malmquist) or ``"parallel"``. They span
+            the same outputs, but the readout's prior means the same for every feature of the first.
         l_min: time of the first received sample relative to the first transmitted one, <= 0, as
             for Sionna's ``OFDMDemodulator``. Not used in the frequency domain.
         domain: ``"time"`` takes received samples. ``"frequency"`` takes the grid of Sionna's
@@ -101,7 +104,7 @@ class FixedPoleEqualizer(Block):
         window: int | None = None,
         delay: int | None = None,
         readout: Any = None,
-        basis: str = "parallel",
+        basis: str = "orthonormal",
         l_min: int = -6,
         domain: str = "time",
         tracking: bool = False,
@@ -143,7 +146,7 @@ class FixedPoleEqualizer(Block):
     def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
         """Train on the pilots of every slot and equalize its data."""
         front_end = self._front_end(y)
-        no = noise_variance(no, y.shape[1], y.shape[2])
+        no = noise_variance(no, y.shape[1], y.shape[2], _backend.REAL_OF[self._dtype])
         y = ops.reshape(y, (-1, *y.shape[2:]))
         fits = [self._fit(front_end, y, group, no) for group in self._groups]
         weights = ops.concatenate([weights for weights, _ in fits], axis=-1)
@@ -209,7 +212,7 @@ class FixedPoleEqualizer(Block):
                 f"second axis, got {y.shape[1]}"
             )
         window = self._window_for(int(y.shape[2]))
-        delay = window // 2 if self._delay is None else self._delay
+        delay = (window + len(self._poles)) // 2 if self._delay is None else self._delay
         common = (self._grid, self._poles, self._basis, window, delay, self._dtype)
         if time_domain:
             return TimeFrontEnd(*common, l_min=self._l_min)

@@ -1,9 +1,14 @@
 """Where features come from and how a readout is applied: along time, or along subcarriers.
 
 Both front ends make the same features of each receive antenna: a delay line of ``window`` samples,
-then one feature a pole, all advanced by ``delay`` samples. The readout is linear and does not
-change within an OFDM symbol, so it commutes with the DFT: it is trained on the features' DFT at
-pilot resource elements, which may share a symbol with data.
+then one feature a pole, all advanced by ``delay`` samples. The bank is driven by what leaves the
+delay line. That spans the same outputs as a bank driven by the input, as
+``1 / (1 - beta z^-1) = sum_{w < W} beta^w z^-w + beta^W z^-W / (1 - beta z^-1)``, but no feature
+repeats another: in the orthonormal basis all of them are orthonormal for white input, a delay line
+being W poles at the origin.
+
+The readout is linear and does not change within an OFDM symbol, so it commutes with the DFT: it is
+trained on the features' DFT at pilot resource elements, which may share a symbol with data.
 """
 
 from __future__ import annotations
@@ -60,7 +65,7 @@ class FrontEnd(ABC):
         self.num_features = window + len(poles)
         omega = 2 * np.pi * (np.arange(self.fft_size) - self.fft_size // 2) / self.fft_size
         taps = np.exp(-1j * np.outer(np.arange(window), omega))
-        bank = pole_responses(poles, basis, omega)
+        bank = np.exp(-1j * omega * window) * pole_responses(poles, basis, omega)
         # [F, fft_size], F features of one antenna, subcarriers as in Sionna's grids (DC at N // 2)
         self.responses = np.exp(1j * omega * delay) * np.concatenate([taps, bank])
 
@@ -138,7 +143,7 @@ class TimeFrontEnd(FrontEnd):
         if len(self.poles):
             last = int(self._starts[symbols[-1]]) + self.fft_size
             states = self._states(y[..., :last])
-            samples = self._starts[symbols][:, None] + np.arange(self.fft_size)
+            samples = self._starts[symbols][:, None] + np.arange(self.fft_size) - self.window
             parts.append(self._spectra(take_samples(states, samples), places))
         features = ops.concatenate(parts, axis=2)  # [B, A, F, P]
         return ops.reshape(
@@ -151,20 +156,21 @@ class TimeFrontEnd(FrontEnd):
         num_ant, num_streams = y.shape[1], weights.shape[-1]
         per_antenna = ops.reshape(weights, (-1, num_ant, self.num_features, num_streams))
         u = ops.swapaxes(y, 1, 2)
-        output = 0.0
+        samples = self._starts[:, None] + np.arange(self.fft_size)
+        segments = 0.0
         if self.window:
             taps = ops.reshape(
                 per_antenna[:, :, : self.window], (-1, num_ant * self.window, num_streams)
             )
             output = recurrence.delay_line(u, self.window) @ taps
+            segments = take_samples(ops.swapaxes(output, 1, 2), samples)
         if len(self.poles):
             scales = _backend.constant(feature_scales(self.poles, self.basis), self.dtype)
             bank = per_antenna[:, :, self.window :] * scales[:, None]
             bank = ops.reshape(bank, (-1, num_ant * len(self.poles), num_streams))
-            output = output + recurrence.output(u, self.poles, bank, basis=self.basis)
-        samples = self._starts[:, None] + np.arange(self.fft_size)
-        spectra = self._dft(take_samples(ops.swapaxes(output, 1, 2), samples))
-        return ops.take(spectra, self._bins, axis=-1)
+            output = recurrence.output(u, self.poles, bank, basis=self.basis)
+            segments += take_samples(ops.swapaxes(output, 1, 2), samples - self.window)
+        return ops.take(self._dft(segments), self._bins, axis=-1)
 
     def _states(self, y: Tensor) -> Tensor:
         states = recurrence.states(ops.swapaxes(y, 1, 2), self.poles, basis=self.basis)

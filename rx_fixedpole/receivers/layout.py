@@ -7,6 +7,7 @@ from keras import ops
 from sionna.phy.mimo import StreamManagement
 from sionna.phy.ofdm import ResourceGrid
 
+from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
 from .pilots import data_elements
@@ -48,15 +49,16 @@ class StreamLayout:
         return ops.take(flat, places.reshape(self.num_tx, -1, places.shape[-1]), axis=-1)
 
 
-def noise_variance(no: Tensor, num_rx: int, num_ant: int) -> Tensor:
+def noise_variance(no: Tensor, num_rx: int, num_ant: int, dtype: str) -> Tensor:
     """Noise variance of every slot and receiver, the mean over its antennas, ``[B R]`` or ``[1]``.
 
     Args:
         no: scalar or the first axes of ``[B, R, A]``.
         num_rx: R.
         num_ant: A.
+        dtype: real dtype of the result.
     """
-    no = ops.convert_to_tensor(no)
+    no = ops.cast(no if _backend.is_tensor(no) else np.asarray(no, np.float64), dtype)
     rank = len(no.shape)
     if rank > 3:
         raise ValueError(f"no must be a scalar or have the first axes of [B, R, A], got {no.shape}")

@@ -6,6 +6,7 @@ To add one: a builder `build(link, *, options) -> (slots -> llr)` and one entry 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from sims.receivers.base import Receiver, complete_options, unknown
 from sims.receivers.delay_limited import ls_delay_limited
@@ -19,9 +20,18 @@ from sims.receivers.interpolated import (
 )
 from sims.receivers.joint_lmmse import joint_lmmse
 from sims.receivers.nonlinear import ep, kbest, several_streams
+from sims.receivers.ours import fixed_pole
 from sims.receivers.wiener import genie_wiener
 
 RECEIVERS: dict[str, Receiver] = {
+    "fixed_pole": Receiver(fixed_pole, "fixed poles, ring"),
+    "fixed_pole_log": Receiver(partial(fixed_pole, placement="log_spaced"), "fixed poles, log"),
+    "fixed_pole_disc": Receiver(partial(fixed_pole, placement="disc"), "fixed poles, disc"),
+    "fixed_pole_frequency": Receiver(
+        partial(fixed_pole, domain="frequency"), "fixed poles, frequency domain"
+    ),
+    "fixed_pole_tracking": Receiver(partial(fixed_pole, tracking=True), "fixed poles, moving"),
+    "window": Receiver(partial(fixed_pole, num_poles=0), "window, no poles"),
     "perfect_csi": Receiver(perfect_csi, "perfect CSI, one tap", genie=True),
     "genie_wiener": Receiver(genie_wiener, "true taps, Wiener in time", genie=True),
     "ls_lin": Receiver(ls_lin, "LS, linear", requires=orthogonal_pilots),

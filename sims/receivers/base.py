@@ -59,7 +59,7 @@ def complete_options(
     """
     parameters = inspect.signature(build).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    hints = typing.get_type_hints(build)
+    hints = typing.get_type_hints(getattr(build, "func", build))  # a partial has none of its own
     given = dict(options or {})
     for key in given:
         if key not in defaults:
