@@ -2,7 +2,8 @@
 
     s[n] = tanh(W_rec s[n-1] + scale W_in u[n]),   x_hat[n] = W_out [s[n + d], u[n + d]]
 
-tanh acts on real and imaginary part; u holds the last `window` samples of every antenna, divided
+tanh acts on real and imaginary part and the ridge sees s / scale, so that it weighs neurons and
+inputs alike; u holds the last `window` samples of every antenna, divided
 by the slot's RMS. W_out is a ridge regression on the slot's pilot symbols. The readout commutes
 with the FFT, so it is fitted on the occupied subcarriers of the pilot symbols: the same rows as
 in time (Parseval), without the empty subcarriers.
@@ -54,8 +55,7 @@ def esn(
     grid, waveform = pilot_grid(link.resource_grid), Waveform.of(link)
     num_antennas, cdtype = link.scenario.num_rx_ant, link.resource_grid.cdtype
     if window is None:
-        room = (grid.symbols.size // 2 - num_neurons) // num_antennas
-        window = max(1, min(_WINDOW, room))
+        window = _window_for(grid.symbols.size // 2, num_neurons, num_antennas)
     delay = window // 2 if delay is None else delay
     _check(num_neurons, spectral_radius, input_scale, window, delay)
     num_inputs = num_antennas * window
@@ -73,10 +73,7 @@ def esn(
         y = slots.y_time[:, 0]
         power = tf.reduce_mean(tf.abs(y) ** 2, axis=[1, 2])
         u = _window(y / tf.cast(tf.sqrt(power), cdtype)[:, None, None], window)
-        # states per unit of input scale, so that the ridge weighs neurons and inputs alike
-        features = tf.concat([run(u) / input_scale, u], axis=1)
-        features = waveform.to_grid(waveform.windows(features, delay=delay))
-        features = tf.gather(tf.transpose(features, [0, 2, 3, 1]), grid.subcarriers, axis=2)
+        features = _spectra(tf.concat([run(u) / input_scale, u], axis=1), waveform, delay, grid)
         pilots = tf.gather(features, pilot_symbols, axis=1)
         pilots = tf.reshape(pilots, [-1, targets.shape[0], features.shape[-1]])
         wanted = tf.broadcast_to(targets, [tf.shape(pilots)[0], *targets.shape])
@@ -89,6 +86,17 @@ def esn(
         return link.demap(extract(x_hat / tf.cast(1 - error, cdtype)), extract(no_eff))
 
     return receive
+
+
+def _window_for(num_features: int, num_neurons: int, num_antennas: int) -> int:
+    """The default window, or the longest one that keeps to a number of features."""
+    return max(1, min(_WINDOW, (num_features - num_neurons) // num_antennas))
+
+
+def _spectra(features: tf.Tensor, waveform: Waveform, delay: int, grid: PilotGrid) -> tf.Tensor:
+    """Samples of features [B, F, T] -> their grids [B, M, K, F]."""
+    spectra = waveform.to_grid(waveform.windows(features, delay=delay))
+    return tf.gather(tf.transpose(spectra, [0, 2, 3, 1]), grid.subcarriers, axis=2)
 
 
 def _check(

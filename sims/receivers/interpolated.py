@@ -42,7 +42,7 @@ def ls_estimator(link: Link, interpolation: Literal["lin", "lin_time_avg"]) -> E
 
 
 def lmmse_interpolator(
-    link: Link, *, order: Literal["f-t", "t-f"] = "f-t", num_drops: int = 512
+    link: Link, *, order: Literal["f-t", "t-f"] = "f-t", num_drops: int = 1024
 ) -> Callable[[Slots], tf.Tensor]:
     """Least squares at the pilots, Sionna's one-dimensional LMMSE interpolations, LMMSE detection.
 

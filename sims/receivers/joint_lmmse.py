@@ -23,12 +23,12 @@ from sims.receivers.grid import PilotGrid, pilot_grid
 _NEGLIGIBLE = 1e-7
 
 
-def joint_lmmse(link: Link, *, num_drops: int = 512) -> Callable[[Slots], tf.Tensor]:
+def joint_lmmse(link: Link, *, num_drops: int = 1024) -> Callable[[Slots], tf.Tensor]:
     """Joint LMMSE channel estimate with the true covariance, then LMMSE detection."""
     return lmmse_receiver(link, joint_lmmse_estimator(link, num_drops=num_drops))
 
 
-def joint_lmmse_estimator(link: Link, *, num_drops: int = 512) -> Estimator:
+def joint_lmmse_estimator(link: Link, *, num_drops: int = 1024) -> Estimator:
     """Build the estimator of joint_lmmse.
 
     Args:
