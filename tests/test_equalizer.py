@@ -130,13 +130,15 @@ GRIDS = {
 }
 
 
-@pytest.mark.parametrize("domain", ["time", "frequency"])
-@pytest.mark.parametrize("fields", GRIDS.values(), ids=GRIDS)
-def test_noiseless_slots_have_no_errors(fields, domain):
-    grid = make_grid(**fields)
+# The frequency domain needs a cyclic prefix.
+CASES = [(name, "time") for name in GRIDS]
+CASES += [(name, "frequency") for name in GRIDS if GRIDS[name].get("cp") != 0]
+
+
+@pytest.mark.parametrize(("name", "domain"), CASES)
+def test_noiseless_slots_have_no_errors(name, domain):
+    grid = make_grid(**GRIDS[name])
     num_streams = int(grid.num_tx) * int(grid.num_streams_per_tx)
-    if domain == "frequency" and fields.get("cp") == 0:
-        pytest.skip("the frequency domain needs a cyclic prefix")
     taps = random_taps(np.random.default_rng(3), num_streams + 1, num_streams, 4)
     y, spectra, data = send(grid, taps, 1e-6)
     users = management(grid, [[1] * int(grid.num_tx)])

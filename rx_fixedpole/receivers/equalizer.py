@@ -17,10 +17,11 @@ from rx_fixedpole.poles import validate
 from rx_fixedpole.readout import READOUTS, ARDRidge, BlockRLS
 from rx_fixedpole.recurrence import BASES
 
-from . import arguments, reliability
+from . import arguments
 from .frontend import FrequencyFrontEnd, FrontEnd, TimeFrontEnd
 from .layout import StreamLayout, noise_variance
 from .pilots import PilotGroup, pilot_groups
+from .reliability import Reliability
 
 DOMAINS = ("time", "frequency")
 # Delay line by default: at least this long, and twice the cyclic prefix, as an inverse is longer
@@ -55,8 +56,8 @@ class FixedPoleEqualizer(Block):
         delay: decision delay d in samples, the reach into the future of the output. None: half of
             ``window + K``.
         readout: a readout of :mod:`rx_fixedpole.readout`. None: :class:`ARDRidge`.
-        basis: basis of the poles, ``"orthonormal"`` (Takenaka-Malmquist) or ``"parallel"``. They span
-            the same outputs, but the readout's prior means the same for every feature of the first.
+        basis: basis of the poles, ``"orthonormal"`` (Takenaka-Malmquist) or ``"parallel"``. They
+            span the same outputs, but the readout's prior treats all features of the first alike.
         l_min: time of the first received sample relative to the first transmitted one, <= 0, as
             for Sionna's ``OFDMDemodulator``. Not used in the frequency domain.
         domain: ``"time"`` takes received samples. ``"frequency"`` takes the grid of Sionna's
@@ -133,13 +134,16 @@ class FixedPoleEqualizer(Block):
         self._layout = StreamLayout(resource_grid, stream_management)
         self._groups = pilot_groups(resource_grid)
         self._order = np.argsort(np.concatenate([group.streams for group in self._groups]))
-        self._averaging = [
-            reliability.neighbourhood(group.elements % self._fft_size, self._fft_size)
+        occupied = np.asarray(resource_grid.effective_subcarrier_ind)
+        self._reliability = [
+            Reliability(group.elements % self._fft_size, occupied, self._fft_size)
             for group in self._groups
         ]
         symbols = [len(np.unique(group.elements // self._fft_size)) for group in self._groups]
         if self._tracking and min(symbols) < 2:
-            raise ValueError("tracking must be False unless pilots stand on two OFDM symbols, got 1")
+            raise ValueError(
+                "tracking must be False unless pilots stand on two OFDM symbols, got 1"
+            )
         # Time of each OFDM symbol, from -1 to 1 over the slot
         self._time = np.linspace(-1.0, 1.0, int(resource_grid.num_ofdm_symbols))
 
@@ -152,9 +156,13 @@ class FixedPoleEqualizer(Block):
         weights = ops.concatenate([weights for weights, _ in fits], axis=-1)
         outputs, noise = self._apply(front_end, y, ops.take(weights, self._order, axis=-1), no)
         errors = [
-            reliability.error_variance(errors, ops.take(noise, group.streams, axis=1), averaging)
-            for group, averaging, (_, errors) in zip(
-                self._groups, self._averaging, fits, strict=True
+            reliability.error_variance(
+                errors,
+                ops.take(outputs, group.streams, axis=1),
+                ops.take(noise, group.streams, axis=1),
+            )
+            for group, reliability, (_, errors) in zip(
+                self._groups, self._reliability, fits, strict=True
             )
         ]
         error = ops.take(ops.concatenate(errors, axis=1), self._order, axis=1)
@@ -165,7 +173,7 @@ class FixedPoleEqualizer(Block):
     def _fit(
         self, front_end: FrontEnd, y: Tensor, group: PilotGroup, no: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Weights ``[B R, F, G]`` and leave-one-out errors ``[B R, P, G]`` of a group of streams."""
+        """Weights ``[B R, F, G]`` and leave-one-out errors ``[B R, P, G]`` of one group."""
         features = front_end.features(y, group.elements)
         roles = np.tile(np.arange(front_end.num_features), y.shape[1])
         if self._tracking:
@@ -205,7 +213,9 @@ class FixedPoleEqualizer(Block):
         wanted = "[B, R, A, T]" if time_domain else "[B, R, A, M, fft_size]"
         y = _backend.require_complex(y, "y")
         if len(y.shape) != (4 if time_domain else 5):
-            raise ValueError(f"y must have shape {wanted} in the {self._domain} domain, got {y.shape}")
+            raise ValueError(
+                f"y must have shape {wanted} in the {self._domain} domain, got {y.shape}"
+            )
         if y.shape[1] != self._layout.num_rx:
             raise ValueError(
                 f"y must have the {self._layout.num_rx} receivers of stream_management on its "
