@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from sims.receivers.base import Receiver, complete_options, unknown
+from sims.receivers.bptt import bptt
 from sims.receivers.delay_limited import ls_delay_limited
 from sims.receivers.esn import esn
 from sims.receivers.genie import perfect_csi
@@ -49,6 +50,7 @@ RECEIVERS: dict[str, Receiver] = {
     "kbest": Receiver(kbest, "K-Best, joint LMMSE", slow=True, requires=several_streams),
     "ep": Receiver(ep, "EP, joint LMMSE", requires=several_streams),
     "esn": Receiver(esn, "tanh ESN"),
+    "bptt": Receiver(bptt, "BPTT, poles learned (Adam)", slow=True),
 }
 
 

@@ -1,6 +1,6 @@
 """A recurrent network whose poles are learnt too, by backpropagation through time in every slot.
 
-    s[n] = diag(p) s[n-1] + W_in y[n],   x_hat[n] = C s[n + d] + sum_w T_w y[n + d - w]
+    s[n] = diag(p) s[n-1] + W_in y[n],   x_hat[n] = C s[n + d - W] + sum_(w<W) T_w y[n + d - w]
 
 Poles p, input weights W_in, readout C and taps T all start anew in every slot and are trained by
 Adam on that slot's pilots. The loss is that of the fixed-pole equalizer: the error at the pilot
@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from rx_fixedpole import poles as placements
-from rx_fixedpole.receivers import reliability
 from rx_fixedpole.receivers.equalizer import PILOTS_PER_FEATURE, SHORTEST_WINDOW
 from rx_fixedpole.receivers.frontend import TimeFrontEnd, antenna_responses
 from rx_fixedpole.receivers.layout import StreamLayout
+from rx_fixedpole.receivers.reliability import Reliability
 from sims.link import Link, Slots
 from sims.receivers.grid import pilot_grid
 from sims.receivers.waveform import Waveform
@@ -28,7 +28,7 @@ from sims.training import Adam, LinearRNN, PilotLoss, Training, Weights, held_ou
 def bptt(
     link: Link,
     *,
-    num_poles: int = 16,
+    num_poles: int = 8,
     radius: float = 0.9,
     init: Literal["random", "ring"] = "random",
     parametrization: Literal["stable", "free"] = "stable",
@@ -50,8 +50,9 @@ def bptt(
         init: initial poles, "random" in the disc or a "ring".
         parametrization: "stable" (the poles cannot leave the unit circle) or "free" (they can, and
             a slot in which they do keeps its best step before that).
-        window: samples per antenna beside the poles, >= 0; None: as FixedPoleEqualizer.
-        delay: decision delay in samples, >= 0; None: half the window.
+        window: samples per antenna of the delay line before the poles, >= 0; None: as many as
+            FixedPoleEqualizer without poles has.
+        delay: decision delay in samples, >= 0; None: half of window + num_poles.
         learning_rate: of Adam, at first; it decays to zero along half a cosine.
         num_steps: most steps of Adam.
         patience: steps without a smaller held-out error after which a slot stops, >= 1.
@@ -69,7 +70,7 @@ def bptt(
     if window is None:
         longest = max(SHORTEST_WINDOW, 2 * link.scenario.cp_length)
         window = max(1, min(longest, grid.symbols.size // (PILOTS_PER_FEATURE * num_antennas)))
-    delay = window // 2 if delay is None else delay
+    delay = (window + num_poles) // 2 if delay is None else delay
     for name, value, least in (
         ("window", window, 0), ("delay", delay, 0), ("reg", reg, 0), ("patience", patience, 1)
     ):  # fmt: skip
@@ -138,7 +139,9 @@ class BPTTReceiver:
         self._held_out, self._held_out_targets = elements[mask], grid.values[:, mask]
         self._starts = (self._waveform.starts() + delay - link.l_min)[self._loss.symbols]
         self._layout = StreamLayout(link.resource_grid, link.stream_management)
-        self._averaging = reliability.neighbourhood(self._held_out % grid.fft_size, grid.fft_size)
+        self._reliability = Reliability(
+            self._held_out % grid.fft_size, grid.subcarriers, grid.fft_size
+        )
         self._cdtype = link.resource_grid.cdtype
         no_poles = np.zeros(0, np.complex128)
         self._line = TimeFrontEnd(
@@ -152,9 +155,9 @@ class BPTTReceiver:
         weights = self._learn(inputs).parameters
         outputs = self._outputs(weights, inputs.y)
         noise = inputs.no[:, None, None] * self._noise_gain(weights)
-        error = self._layout.subcarriers(
-            reliability.error_variance(self._held_out_errors(outputs), noise, self._averaging)
-        )
+        errors = self._held_out_errors(outputs)
+        error = self._reliability.error_variance(errors, outputs, noise)
+        error = self._layout.subcarriers(error)
         x_hat = self._layout.data(outputs) / tf.cast(1 - error, self._cdtype)
         return self._link.demap(x_hat, error / (1 - error))
 
@@ -175,7 +178,7 @@ class BPTTReceiver:
     def _train(self, inputs: Inputs) -> Training:
         # Later samples have no part in the loss
         last = int(self._starts[-1]) + self._waveform.fft_size
-        u = tf.transpose(inputs.y, [0, 2, 1])[:, :last]
+        u = self._delayed(inputs.y)[:, :last]
         u = tf.pad(u, [[0, 0], [0, last - u.shape[1]], [0, 0]])
 
         def objective(weights: Weights) -> tuple[tf.Tensor, tf.Tensor]:
@@ -185,6 +188,10 @@ class BPTTReceiver:
 
         initial = self.network.initial(tf.shape(u)[0], inputs.no.dtype)
         return train(objective, initial, optimizer=self._optimizer, patience=self._patience)
+
+    def _delayed(self, y: tf.Tensor) -> tf.Tensor:
+        """What leaves the delay line, which is what drives the bank: [B, W + T, A]."""
+        return tf.pad(tf.transpose(y, [0, 2, 1]), [[0, 0], [self._window, 0], [0, 0]])
 
     def _pilot_outputs(self, weights: Weights, u: tf.Tensor, pilots: tf.Tensor) -> tf.Tensor:
         """Outputs [B, E, S] on the pilot symbols' elements."""
@@ -197,7 +204,7 @@ class BPTTReceiver:
 
     def _outputs(self, weights: Weights, y: tf.Tensor) -> tf.Tensor:
         """Outputs [B, S, M, fft] on the whole grid."""
-        signal = self.network.bank_output(weights, tf.transpose(y, [0, 2, 1]))
+        signal = self.network.bank_output(weights, self._delayed(y))
         windows = self._waveform.windows(tf.transpose(signal, [0, 2, 1]), delay=self._delay)
         outputs = self._waveform.to_grid(windows)
         if self._window:
@@ -215,8 +222,8 @@ class BPTTReceiver:
         """What the output makes of unit white noise on every subcarrier, [B, S, fft]."""
         size = self._waveform.fft_size
         omega = 2 * np.pi * (np.arange(size) - size // 2) / size
-        advance = tf.constant(np.exp(1j * omega * self._delay), self._cdtype)
-        response = self.network.bank_response(weights, omega) * advance
+        advance = np.exp(1j * omega * (self._delay - self._window))
+        response = self.network.bank_response(weights, omega) * tf.constant(advance, self._cdtype)
         if self._window:
             taps = tf.complex(*weights.taps)
             response += antenna_responses(taps, self._line.responses, self._cdtype.name)

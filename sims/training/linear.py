@@ -1,4 +1,4 @@
-"""A linear diagonal RNN beside a delay line, everything in it trainable."""
+"""A linear diagonal RNN behind a delay line, everything in it trainable."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Weights(NamedTuple):
 
 
 class LinearRNN:
-    r"""A bank of K poles that all inputs drive, and a delay line of every input.
+    r"""A delay line of every input, and a bank of K poles that all the lines' ends drive.
 
     .. math:: s_k[n] = p_k s_k[n-1] + \sum_a W_{ka} u_a[n], \qquad
-              \hat x_s[n] = \sum_k c_{ks} s_k[n] + \sum_{a, w} t_{aws} u_a[n - w]
+              \hat x_s[n] = \sum_k c_{ks} s_k[n - W] + \sum_a \sum_{w < W} t_{aws} u_a[n - w]
 
     The bank and its frequency response are here; the delay line is the caller's, who can apply it
     to features that are computed once.
