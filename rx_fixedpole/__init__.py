@@ -11,12 +11,27 @@ Shape legend, used in every docstring::
     A  antennas         F  features           D  data resource elements
     T  samples          P  pilots
 
-Quick start: 14 poles, placed once, reach any real pole up to 0.95 within one in a thousand.
+Quick start: one slot without a cyclic prefix, through a channel of three taps that is not known.
 
 >>> import numpy as np
->>> from rx_fixedpole import poles
->>> poles.approximation_error(0.9, poles.zolotarev(14, radius=0.95)).item() < 1e-3
-True
+>>> import tensorflow as tf
+>>> from sionna.phy.mapping import BinarySource, Demapper, Mapper
+>>> from sionna.phy.mimo import StreamManagement
+>>> from sionna.phy.ofdm import OFDMModulator, ResourceGrid, ResourceGridMapper
+>>> from rx_fixedpole import FixedPoleEqualizer, poles
+>>> grid = ResourceGrid(num_ofdm_symbols=14, fft_size=64, subcarrier_spacing=30e3,
+...                     pilot_pattern="kronecker", pilot_ofdm_symbol_indices=[2, 11])
+>>> equalizer = FixedPoleEqualizer(grid, StreamManagement(np.array([[1]]), 1),
+...                                poles=poles.ring(4, radius=0.7), window=12, l_min=0)
+>>> bits = BinarySource()([1, 1, 1, 2 * 64 * 12])
+>>> x = OFDMModulator(0)(ResourceGridMapper(grid)(Mapper("qam", 2)(bits)))
+>>> y = np.convolve(x.numpy().ravel(), [1.0, 0.5j, -0.3])
+>>> y += 0.05 * np.random.default_rng(0).normal(size=(len(y), 2)) @ [1, 1j]
+>>> y = tf.constant(y.reshape(1, 1, 1, -1), tf.complex64)   # [B, R, A, T], first sample: l_min
+>>> x_hat, no_eff = equalizer(y, no=2 * 0.05**2)            # trained on this slot's pilots
+>>> llr = Demapper("app", "qam", 2)(x_hat, no_eff)
+>>> int(np.sum((llr.numpy() > 0) != bits.numpy()))          # of 1536 bits
+0
 
 The numerics (``poles``, ``recurrence``, ``readout``, ``layers``) run on Keras; the receivers are
 Sionna Blocks. Nothing but NumPy is loaded until a name is first used.
@@ -33,13 +48,14 @@ if TYPE_CHECKING:
     from rx_fixedpole import readout as readout
     from rx_fixedpole import recurrence as recurrence
     from rx_fixedpole.layers import FixedPoleRNN, PilotReadout, TrainablePoleRNN
-    from rx_fixedpole.readout import BlockRLS, Ridge
+    from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
 
 __version__ = "0.1.0"
 
 _MODULES = ("layers", "poles", "readout", "recurrence")
 _HOMES = {
+    "ARDRidge": "readout",
     "BlockRLS": "readout",
     "FixedPoleEqualizer": "receivers.equalizer",
     "FixedPoleRNN": "layers",
@@ -49,6 +65,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ARDRidge",
     "BlockRLS",
     "FixedPoleEqualizer",
     "FixedPoleRNN",

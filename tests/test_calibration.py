@@ -1,0 +1,45 @@
+"""An LLR must mean what it says: the error rate of bits with |L| is 1 / (1 + exp(|L|))."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sionna.phy import config
+
+from sims.link import Link
+from sims.receivers import RECEIVERS
+from sims.scenario import SCENARIOS
+
+NUM_SLOTS, SLOTS_AT_ONCE = 128, 64
+
+
+def bins(link, receive, ebno_db):
+    """Measured over stated error rate of every unit bin of |L| with enough errors and slots."""
+    sizes, wrong, slots = [], [], []
+    for start in range(0, NUM_SLOTS, SLOTS_AT_ONCE):
+        config.seed = 1000 + start
+        sent = link.transmit(SLOTS_AT_ONCE, ebno_db)
+        llr = receive(sent).numpy()
+        sizes.append(np.abs(llr).reshape(SLOTS_AT_ONCE, -1))
+        wrong.append(((llr > 0) != (sent.coded_bits.numpy() > 0.5)).reshape(SLOTS_AT_ONCE, -1))
+        slots.append(np.full(sizes[-1].shape, start) + np.arange(SLOTS_AT_ONCE)[:, None])
+    size, error, slot = (np.concatenate(part).ravel() for part in (sizes, wrong, slots))
+    ratios = []
+    for low in range(40):
+        inside = (size >= low) & (size < low + 1)
+        if error[inside].sum() >= 100 and len(np.unique(slot[inside & error])) >= 50:
+            ratios.append(error[inside].mean() / np.mean(1 / (1 + np.exp(size[inside]))))
+    return np.array(ratios)
+
+
+@pytest.mark.parametrize(
+    ("preset", "ebno_db"),
+    [("nominal_2x2", 4.0), ("nominal_2x2", 9.0), ("short_cp", 4.0), ("short_cp", 10.0)],
+)
+def test_llrs_are_calibrated(preset, ebno_db):
+    link = Link(SCENARIOS[preset])
+    receive = tf.function(RECEIVERS["fixed_pole"].build(link))
+    ratios = bins(link, receive, ebno_db)
+    assert len(ratios) >= 5
+    assert np.all((ratios > 1 / 1.5) & (ratios < 1.5)), ratios
