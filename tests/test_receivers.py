@@ -60,7 +60,7 @@ def slots_of(name: str, ebno_db: float, batch: int = BATCH):
 @functools.cache
 def receiver(name: str, link: str = "small"):
     built = RECEIVERS[name].build(link_of(link), **resolve(name))
-    return tf.function(built)
+    return tf.function(built, autograph=False)
 
 
 @pytest.fixture(params=RECEIVERS)
@@ -143,7 +143,7 @@ class TestOrder:
 
 class TestOptions:
     def test_defaults_are_filled_in(self):
-        assert resolve("kbest") == {"estimator": "joint_lmmse", "num_paths": 64}
+        assert resolve("kbest") == {"estimator": "joint_lmmse", "num_paths": 32}
         assert resolve("esn", {"input_scale": 1})["input_scale"] == 1.0
         assert resolve("genie_wiener", {"window": 16}) == {"window": 16, "delay": None}
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from rx_fixedpole.readout import Ridge
-from rx_fixedpole.receivers import reliability
+from rx_fixedpole.receivers.reliability import Reliability
 from sims.link import Link, Slots
 from sims.receivers.grid import PilotGrid, fourier, pilot_grid
 from sims.receivers.waveform import Waveform, data_elements
@@ -66,7 +66,8 @@ def esn(
     drive = _complex_normal(rng, num_inputs, num_neurons) / np.sqrt(num_inputs)
     run = _runner(recurrent, input_scale * drive, cdtype)
     responses = tf.constant(_responses(recurrent, drive, grid, window), cdtype)
-    averaging = reliability.neighbourhood(grid.columns, grid.subcarriers.size)
+    num_columns = grid.subcarriers.size
+    reliability = Reliability(grid.columns, np.arange(num_columns), num_columns)
     readout, extract = Ridge(reg=reg), data_elements(link)
 
     def receive(slots: Slots) -> tf.Tensor:
@@ -81,7 +82,7 @@ def esn(
         x_hat = tf.einsum("bmkf,bfs->bsmk", features, fit.weights)
         through = tf.reduce_sum(tf.abs(tf.einsum("bfs,fak->bsak", fit.weights, responses)) ** 2, 2)
         noise = (slots.no / power)[:, None, None] * through
-        error = reliability.error_variance(fit.leave_one_out, noise, averaging)[:, :, None]
+        error = reliability.error_variance(fit.leave_one_out, x_hat, noise)[:, :, None]
         no_eff = tf.broadcast_to(error / (1 - error), tf.shape(x_hat))
         return link.demap(extract(x_hat / tf.cast(1 - error, cdtype)), extract(no_eff))
 

@@ -8,6 +8,7 @@ and the streams independent. The noise variance is known.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ def joint_lmmse(link: Link, *, num_drops: int = 1024) -> Callable[[Slots], tf.Te
     return lmmse_receiver(link, joint_lmmse_estimator(link, num_drops=num_drops))
 
 
+@functools.lru_cache(maxsize=2)  # joint_lmmse, kbest and ep on one link share it
 def joint_lmmse_estimator(link: Link, *, num_drops: int = 1024) -> Estimator:
     """Build the estimator of joint_lmmse.
 

@@ -26,7 +26,7 @@ def several_streams(scenario: Scenario) -> str | None:
 
 
 def kbest(
-    link: Link, *, estimator: EstimatorName = "joint_lmmse", num_paths: int = 64
+    link: Link, *, estimator: EstimatorName = "joint_lmmse", num_paths: int = 32
 ) -> Callable[[Slots], tf.Tensor]:
     """K-Best detection with max-log LLRs over the surviving paths.
 

@@ -65,4 +65,3 @@ def fixed_pole(
         return link.demap(*equalizer(y, slots.no))
 
     return receive
-
