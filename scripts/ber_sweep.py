@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
 
-DEFAULT_RECEIVERS = ["ls_lin", "ls_lin_time_avg", "ls_delay_limited", "joint_lmmse", "kbest", "esn",
-                     "perfect_csi"]
-DEFAULT_EBNO_DB = ["0:15:3"]
+DEFAULT_RECEIVERS = ["fixed_pole", "window", "bptt", "esn", "ls_lin", "ls_lin_time_avg",
+                     "ls_delay_limited", "joint_lmmse", "kbest", "perfect_csi"]
+DEFAULT_EBNO_DB = ["4:12:2"]
 
 EXAMPLES = """
 A receiver takes options behind a colon: esn:window=16,delay=8. Points are numbers or
@@ -74,11 +74,11 @@ def make_parser() -> Parser:
         help="points in dB")
     add("--target-block-errors", type=int, default=100, metavar="N",
         help="a point stops after this many block errors")
-    add("--max-slots", type=int, default=512, metavar="N",
+    add("--max-slots", type=int, default=200, metavar="N",
         help="and after this many slots in any case")
-    add("--max-slots-slow", type=int, default=64, metavar="N",
+    add("--max-slots-slow", type=int, default=80, metavar="N",
         help="the same for receivers that --list marks slow")
-    add("--slots-per-chunk", type=int, default=32, metavar="N",
+    add("--slots-per-chunk", type=int, default=40, metavar="N",
         help="slots computed and stored at once; part of a result's identity")
     add("--seed", type=int, default=0, metavar="N",
         help="another number, other slots")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,9 +94,12 @@ class SionnaEvaluator:
         config.seed = 0  # nor may a receiver's own constants depend on when it was built
         receive = RECEIVERS[name].build(self._link, **options)
 
-        def traced(slots: Slots) -> Any:
-            # Python runs here only while TensorFlow traces.
-            self._traces[label] = self._traces.get(label, 0) + 1
-            return receive(slots)
+        # TensorFlow counts traces by code object, and would take the receivers' for retraces of one
+        # function; a partial has none.
+        traced = functools.partial(self._trace, label, receive)
+        return self._compiled.setdefault(label, tf.function(traced, autograph=False))
 
-        return self._compiled.setdefault(label, tf.function(traced))
+    def _trace(self, label: str, receive: Callable[[Slots], Any], slots: Slots) -> Any:
+        # Python runs here only while TensorFlow traces.
+        self._traces[label] = self._traces.get(label, 0) + 1
+        return receive(slots)
