@@ -88,6 +88,8 @@ def make_parser() -> Parser:
         help="where results go: PREFIX.jsonl .csv .txt .png .svg (default: results/SCENARIO)")
     add("--target-bler", type=float, default=0.1, metavar="RATE",
         help="block error rate at which receivers are compared")
+    add("--target-ber", type=float, default=0.01, metavar="RATE",
+        help="the same for the bit error rate")
     add("--reference", type=str | None, default=None, metavar="NAME",
         help="receiver over which gains are taken (default: the first that is no genie)")
     add("--no-plot", action="store_true", help="write no plots")
@@ -138,7 +140,8 @@ def prepare(given: Namespace, parser: Parser) -> Sweep:
             scenario=given.scenario, overrides=given.set, receivers=given.receivers,
             ebno_db=given.ebno_db, rule=rule, slots_per_chunk=given.slots_per_chunk,
             seed=given.seed, out=given.out, workers=given.workers,
-            target_bler=given.target_bler, reference=given.reference, plot=not given.no_plot))
+            target_bler=given.target_bler,
+            target_ber=given.target_ber, reference=given.reference, plot=not given.no_plot))
     except (ValueError, TypeError) as error:
         parser.error(str(error))
 

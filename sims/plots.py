@@ -55,9 +55,11 @@ def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str
         raise ValueError(f"quantity must be one of {', '.join(NAMES)}, got {quantity!r}")
     axes.set_yscale("log")
     for index, curve in enumerate(curves):
-        # Lengths 7 and 9 have no common factor: no two of sixty-three curves look the same.
-        # Points without errors would cover each other, so they stand side by side.
-        _draw(axes, curve, COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)],
+        # Lengths 7 and 9 have no common factor: no two of sixty-three curves look the same, and
+        # neighbours of one colour differ in their lines. Points without errors would cover each
+        # other, so they stand side by side.
+        line = "--" if curve.genie else ("-", ":")[index // len(COLORS) % 2]
+        _draw(axes, curve, COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)], line,
               shift=4.0 * (index - (len(curves) - 1) / 2))
     if quantity == "bler":
         axes.set_ylim(top=1.3)
@@ -72,14 +74,16 @@ def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str
                     frameon=False)
 
 
-def _draw(axes: Axes, curve: Curve, color: str, marker: str, shift: float) -> None:
+def _draw(
+    axes: Axes, curve: Curve, color: str, marker: str, line: str, shift: float
+) -> None:
     seen = [point for point in curve.points if point.rate.value > 0]
     ebno_db = np.array([point.ebno_db for point in seen])
     values = np.array([point.rate.value for point in seen])
     bars = np.array([[point.rate.value - point.rate.low for point in seen],
                      [point.rate.high - point.rate.value for point in seen]])
     axes.errorbar(ebno_db, values, yerr=bars, color=color, marker=marker, markersize=5,
-                  linestyle="--" if curve.genie else "-", linewidth=1.4, elinewidth=1.0,
+                  linestyle=line, linewidth=1.4, elinewidth=1.0,
                   capsize=2.5, label=curve.label + (" (genie)" if curve.genie else ""))
     for point in curve.points:
         if point.rate.value == 0:

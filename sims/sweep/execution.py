@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -30,7 +31,8 @@ class Sweep:
         out: results go to `<out>.jsonl`, `.csv`, `.txt`, `.png` and `.svg`, what workers write to
             standard error to `<out>.log`.
         workers: number of processes, at least 1.
-        target_bler: BLER at which receivers are compared, between 0 and 1.
+        targets: quantity, "bler" or "ber" -> the rate, between 0 and 1, at which receivers are
+            compared; the table and the plot show these quantities.
         reference: label of the receiver over which gains are taken; None: no gains.
         plot: whether to draw.
     """
@@ -39,7 +41,7 @@ class Sweep:
     factory: Factory
     out: Path
     workers: int = 1
-    target_bler: float = 0.1
+    targets: Mapping[str, float] = field(default_factory=lambda: {"bler": 0.1, "ber": 0.01})
     reference: str | None = None
     plot: bool = True
 
@@ -82,26 +84,29 @@ def execute(sweep: Sweep, console: Console) -> int:
 
 def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:
     """Print the table and write the files that derive from the counts."""
-    shown = table(ledger, target=sweep.target_bler, reference=sweep.reference)
+    shown = "\n\n".join(
+        table(ledger, quantity, target=target, reference=sweep.reference)
+        for quantity, target in sweep.targets.items())
     _say(console, shown)
     _suffixed(sweep.out, ".txt").write_text(shown + "\n", encoding="utf-8")
     write_csv(ledger, _suffixed(sweep.out, ".csv"))
     suffixes = ["jsonl", "csv", "txt"]
     if sweep.plot:
-        _draw(ledger, sweep.out)
+        _draw(ledger, sweep.out, tuple(sweep.targets))
         suffixes += ["png", "svg"]
     _say(console, f"results: {sweep.out}.{{{','.join(suffixes)}}}"
          + ("" if ledger.done else "   (* not finished)"))
 
 
-def _draw(ledger: Ledger, out: Path) -> None:
-    figure = Figure(figsize=(13, 5.2), layout="constrained")
+def _draw(ledger: Ledger, out: Path, quantities: Sequence[str]) -> None:
+    figure = Figure(figsize=(3.6 + 4.7 * len(quantities), 5.2), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 2)
+    axes = figure.subplots(1, len(quantities), squeeze=False)[0]
     name = ledger.plan.scenario.get("name", "")
-    for one, quantity in zip(axes, ("bler", "ber"), strict=True):
+    for one, quantity in zip(axes, quantities, strict=True):
         plot_rates(one, curves(ledger, quantity), quantity=quantity, title=f"Scenario {name}")
-    axes[0].get_legend().remove()  # both halves have the same
+    for one in axes[:-1]:
+        one.get_legend().remove()  # all have the same
     for suffix in (".png", ".svg"):
         figure.savefig(_suffixed(out, suffix), dpi=150)
 

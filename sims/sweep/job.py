@@ -28,7 +28,8 @@ class Job:
         out: the results go to `<out>.jsonl`, `.csv`, `.txt`, `.png` and `.svg`; None: to
             results/<scenario>.
         workers: processes; None: as many as cores.
-        target_bler: BLER at which receivers are compared, between 0 and 1.
+        target_bler, target_ber: rates at which receivers are compared, between 0 and 1; without
+            a code only the latter says something.
         reference: receiver, as in `receivers`, over which gains are taken; None: the first of
             them that is not a genie.
         plot: whether to draw.
@@ -44,6 +45,7 @@ class Job:
     out: str | None = None
     workers: int | None = None
     target_bler: float = 0.1
+    target_ber: float = 0.01
     reference: str | None = None
     plot: bool = True
 
@@ -56,16 +58,20 @@ def make_sweep(job: Job) -> Sweep:
     """
     workers = os.cpu_count() or 1 if job.workers is None else job.workers
     check_positive("workers", workers)
-    if not 0 < job.target_bler < 1:
-        raise ValueError(f"target_bler must lie between 0 and 1, got {job.target_bler}")
+    targets = {"bler": job.target_bler, "ber": job.target_ber}
+    for name, target in targets.items():
+        if not 0 < target < 1:
+            raise ValueError(f"target_{name} must lie between 0 and 1, got {target}")
     scenario = choose_scenario(job.scenario, job.overrides)
+    if scenario.coderate is None:
+        del targets["bler"]
     contenders = choose_receivers(job.receivers, scenario)
     plan = Plan(scenario.to_dict(), contenders, choose_points(job.ebno_db), job.rule,
                 job.slots_per_chunk, job.seed, versions())
     factory = SionnaFactory(plan.scenario, {
         contender.label: (contender.name, contender.options) for contender in contenders})
     out = Path(job.out if job.out is not None else f"results/{scenario.name}")
-    return Sweep(plan, factory, out, workers, job.target_bler, _reference(job, plan), job.plot)
+    return Sweep(plan, factory, out, workers, targets, _reference(job, plan), job.plot)
 
 
 def _reference(job: Job, plan: Plan) -> str | None:

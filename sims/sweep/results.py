@@ -37,12 +37,13 @@ def curves(ledger: Ledger, quantity: str) -> list[Curve]:
             for contender in ledger.plan.contenders]
 
 
-def table(ledger: Ledger, *, target: float = 0.1, reference: str | None = None) -> str:
-    """Write the block error rates, Eb/N0 at a target BLER and gains over a reference.
+def table(ledger: Ledger, quantity: str, *, target: float, reference: str | None = None) -> str:
+    """Write the error rates, Eb/N0 at a target rate and gains over a reference.
 
     Args:
         ledger: the sweep.
-        target: the BLER at which receivers are compared, between 0 and 1.
+        quantity: "bler" or "ber".
+        target: the rate at which receivers are compared, between 0 and 1.
         reference: label of the receiver to compare with; None: no gains.
 
     Returns:
@@ -50,15 +51,16 @@ def table(ledger: Ledger, *, target: float = 0.1, reference: str | None = None) 
         points that have not met the stopping rule, `-` what the data do not tell.
     """
     ebno_db = sorted(ledger.plan.ebno_db)
-    header = ["BLER at Eb/N0 =", *(f"{ebno:g} dB" for ebno in ebno_db),
-              f"dB at BLER {target:g} [95 %]"]
+    name = quantity.upper()
+    header = [f"{name} at Eb/N0 =", *(f"{ebno:g} dB" for ebno in ebno_db),
+              f"dB at {name} {target:g} [95 %]"]
     base = None
     if reference is not None:
         header.append(f"dB gained over {reference} [95 %]")
-        base = points(ledger, reference, "bler")
+        base = points(ledger, reference, quantity)
     rows = [header]
     for contender in ledger.plan.contenders:
-        curve = points(ledger, contender.label, "bler")
+        curve = points(ledger, contender.label, quantity)
         row = [contender.label + (" (genie)" if contender.genie else "")]
         row += [_cell(_rate(curve[ebno]), ledger.cells[contender.label, ebno].done)
                 for ebno in ebno_db]
