@@ -20,8 +20,18 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
 
-DEFAULT_RECEIVERS = ["fixed_pole", "window", "bptt", "esn", "ls_lin", "ls_lin_time_avg",
-                     "ls_delay_limited", "joint_lmmse", "kbest", "perfect_csi"]
+DEFAULT_RECEIVERS = [
+    "fixed_pole",
+    "window",
+    "bptt",
+    "esn",
+    "ls_lin",
+    "ls_lin_time_avg",
+    "ls_delay_limited",
+    "joint_lmmse",
+    "kbest",
+    "perfect_csi",
+]
 DEFAULT_EBNO_DB = ["4:12:2"]
 
 EXAMPLES = """
@@ -59,39 +69,116 @@ class Parser(ArgumentParser):
 
 def make_parser() -> Parser:
     """Return the parser of this command."""
-    parser = Parser(prog="ber_sweep.py", description=__doc__, epilog=EXAMPLES, allow_abbrev=False,
-                    formatter_class=Formatter)
+    parser = Parser(
+        prog="ber_sweep.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        allow_abbrev=False,
+        formatter_class=Formatter,
+    )
     add = parser.add_argument
-    add("--config", action="config", metavar="FILE", help="YAML or JSON file that sets any of "
-        "these flags, its `scenario` also to the fields of a scenario")
-    add("--scenario", type=str | dict, default="cdl_2x2", metavar="NAME",
-        help="preset to simulate, see --list")
-    add("--set", type=str, nargs="+", default=[], metavar="FIELD=VALUE",
-        help="fields of the scenario to change, such as speed=120")
-    add("--receivers", type=str, nargs="+", default=DEFAULT_RECEIVERS,
-        metavar="NAME[:OPTION=VALUE,...]", help="receivers to compare, see --list")
-    add("--ebno-db", type=str | float, nargs="+", default=DEFAULT_EBNO_DB, metavar="DB",
-        help="points in dB")
-    add("--target-block-errors", type=int, default=100, metavar="N",
-        help="a point stops after this many block errors")
-    add("--max-slots", type=int, default=200, metavar="N",
-        help="and after this many slots in any case")
-    add("--max-slots-slow", type=int, default=80, metavar="N",
-        help="the same for receivers that --list marks slow")
-    add("--slots-per-chunk", type=int, default=40, metavar="N",
-        help="slots computed and stored at once; part of a result's identity")
-    add("--seed", type=int, default=0, metavar="N",
-        help="another number, other slots")
-    add("--workers", type=int | None, default=None, metavar="N",
-        help="processes (default: as many as cores); does not change results")
-    add("--out", type=str | None, default=None, metavar="PREFIX",
-        help="where results go: PREFIX.jsonl .csv .txt .png .svg (default: results/SCENARIO)")
-    add("--target-bler", type=float, default=0.1, metavar="RATE",
-        help="block error rate at which receivers are compared")
-    add("--target-ber", type=float, default=0.01, metavar="RATE",
-        help="the same for the bit error rate")
-    add("--reference", type=str | None, default=None, metavar="NAME",
-        help="receiver over which gains are taken (default: the first that is no genie)")
+    add(
+        "--config",
+        action="config",
+        metavar="FILE",
+        help="YAML or JSON file that sets any of "
+        "these flags, its `scenario` also to the fields of a scenario",
+    )
+    add(
+        "--scenario",
+        type=str | dict,
+        default="cdl_2x2",
+        metavar="NAME",
+        help="preset to simulate, see --list",
+    )
+    add(
+        "--set",
+        type=str,
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="fields of the scenario to change, such as speed=120",
+    )
+    add(
+        "--receivers",
+        type=str,
+        nargs="+",
+        default=DEFAULT_RECEIVERS,
+        metavar="NAME[:OPTION=VALUE,...]",
+        help="receivers to compare, see --list",
+    )
+    add(
+        "--ebno-db",
+        type=str | float,
+        nargs="+",
+        default=DEFAULT_EBNO_DB,
+        metavar="DB",
+        help="points in dB",
+    )
+    add(
+        "--target-block-errors",
+        type=int,
+        default=100,
+        metavar="N",
+        help="a point stops after this many block errors",
+    )
+    add(
+        "--max-slots",
+        type=int,
+        default=200,
+        metavar="N",
+        help="and after this many slots in any case",
+    )
+    add(
+        "--max-slots-slow",
+        type=int,
+        default=80,
+        metavar="N",
+        help="the same for receivers that --list marks slow",
+    )
+    add(
+        "--slots-per-chunk",
+        type=int,
+        default=40,
+        metavar="N",
+        help="slots computed and stored at once; part of a result's identity",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="another number, other slots")
+    add(
+        "--workers",
+        type=int | None,
+        default=None,
+        metavar="N",
+        help="processes (default: as many as cores); does not change results",
+    )
+    add(
+        "--out",
+        type=str | None,
+        default=None,
+        metavar="PREFIX",
+        help="where results go: PREFIX.jsonl .csv .txt .png .svg (default: results/SCENARIO)",
+    )
+    add(
+        "--target-bler",
+        type=float,
+        default=0.1,
+        metavar="RATE",
+        help="block error rate at which receivers are compared",
+    )
+    add(
+        "--target-ber",
+        type=float,
+        default=0.01,
+        metavar="RATE",
+        help="the same for the bit error rate",
+    )
+    add(
+        "--reference",
+        type=str | None,
+        default=None,
+        metavar="NAME",
+        help="receiver over which gains are taken (default: the first that is no genie)",
+    )
     add("--no-plot", action="store_true", help="write no plots")
     add("--list", action="store_true", help="list scenarios and receivers, and exit")
     return parser
@@ -136,12 +223,23 @@ def prepare(given: Namespace, parser: Parser) -> Sweep:
 
     try:
         rule = StoppingRule(given.target_block_errors, given.max_slots, given.max_slots_slow)
-        return make_sweep(Job(
-            scenario=given.scenario, overrides=given.set, receivers=given.receivers,
-            ebno_db=given.ebno_db, rule=rule, slots_per_chunk=given.slots_per_chunk,
-            seed=given.seed, out=given.out, workers=given.workers,
-            target_bler=given.target_bler,
-            target_ber=given.target_ber, reference=given.reference, plot=not given.no_plot))
+        return make_sweep(
+            Job(
+                scenario=given.scenario,
+                overrides=given.set,
+                receivers=given.receivers,
+                ebno_db=given.ebno_db,
+                rule=rule,
+                slots_per_chunk=given.slots_per_chunk,
+                seed=given.seed,
+                out=given.out,
+                workers=given.workers,
+                target_bler=given.target_bler,
+                target_ber=given.target_ber,
+                reference=given.reference,
+                plot=not given.no_plot,
+            )
+        )
     except (ValueError, TypeError) as error:
         parser.error(str(error))
 

@@ -59,8 +59,14 @@ def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str
         # neighbours of one colour differ in their lines. Points without errors would cover each
         # other, so they stand side by side.
         line = "--" if curve.genie else ("-", ":")[index // len(COLORS) % 2]
-        _draw(axes, curve, COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)], line,
-              shift=4.0 * (index - (len(curves) - 1) / 2))
+        _draw(
+            axes,
+            curve,
+            COLORS[index % len(COLORS)],
+            MARKERS[index % len(MARKERS)],
+            line,
+            shift=4.0 * (index - (len(curves) - 1) / 2),
+        )
     if quantity == "bler":
         axes.set_ylim(top=1.3)
     axes.set_xlabel("Eb/N0 per stream [dB]")
@@ -70,21 +76,32 @@ def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str
     axes.grid(True, which="minor", color="0.95")
     axes.set_axisbelow(True)
     if curves:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0,
-                    frameon=False)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0, frameon=False)
 
 
-def _draw(
-    axes: Axes, curve: Curve, color: str, marker: str, line: str, shift: float
-) -> None:
+def _draw(axes: Axes, curve: Curve, color: str, marker: str, line: str, shift: float) -> None:
     seen = [point for point in curve.points if point.rate.value > 0]
     ebno_db = np.array([point.ebno_db for point in seen])
     values = np.array([point.rate.value for point in seen])
-    bars = np.array([[point.rate.value - point.rate.low for point in seen],
-                     [point.rate.high - point.rate.value for point in seen]])
-    axes.errorbar(ebno_db, values, yerr=bars, color=color, marker=marker, markersize=5,
-                  linestyle=line, linewidth=1.4, elinewidth=1.0,
-                  capsize=2.5, label=curve.label + (" (genie)" if curve.genie else ""))
+    bars = np.array(
+        [
+            [point.rate.value - point.rate.low for point in seen],
+            [point.rate.high - point.rate.value for point in seen],
+        ]
+    )
+    axes.errorbar(
+        ebno_db,
+        values,
+        yerr=bars,
+        color=color,
+        marker=marker,
+        markersize=5,
+        linestyle=line,
+        linewidth=1.4,
+        elinewidth=1.0,
+        capsize=2.5,
+        label=curve.label + (" (genie)" if curve.genie else ""),
+    )
     for point in curve.points:
         if point.rate.value == 0:
             _draw_clean(axes, point, color, shift)
@@ -95,10 +112,29 @@ def _draw_clean(axes: Axes, point: RatePoint, color: str, shift: float) -> None:
     aside = ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
     edge = blended_transform_factory(axes.transData, axes.transAxes) + aside
     # Artists that are added so do not stretch the axis down to the bar's invisible foot.
-    axes.add_artist(Line2D([point.ebno_db], [0.02], transform=edge, color=color, marker="v",
-                           markersize=6, markerfacecolor="white", linestyle="none", zorder=3))
-    axes.add_artist(Line2D([point.ebno_db] * 2, [1e-15, point.rate.high], color=color,
-                           transform=axes.transData + aside, linewidth=1.0, marker="_",
-                           markevery=[1]))
+    axes.add_artist(
+        Line2D(
+            [point.ebno_db],
+            [0.02],
+            transform=edge,
+            color=color,
+            marker="v",
+            markersize=6,
+            markerfacecolor="white",
+            linestyle="none",
+            zorder=3,
+        )
+    )
+    axes.add_artist(
+        Line2D(
+            [point.ebno_db] * 2,
+            [1e-15, point.rate.high],
+            color=color,
+            transform=axes.transData + aside,
+            linewidth=1.0,
+            marker="_",
+            markevery=[1],
+        )
+    )
     axes.update_datalim([(point.ebno_db, point.rate.high)])
     axes.autoscale_view()

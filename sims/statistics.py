@@ -88,8 +88,7 @@ def error_rate(errors: ArrayLike, per_slot: int, *, confidence: float = 0.95) ->
     rate = float(counts.sum() / (slots * per_slot))
     trials = _effective_trials(counts / per_slot, rate, per_slot)
     centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * math.sqrt(
-        rate * (1 - rate) / trials + (z / (2 * trials)) ** 2)
+    half = z / (1 + z**2 / trials) * math.sqrt(rate * (1 - rate) / trials + (z / (2 * trials)) ** 2)
     # Rounding must not move the ends that are exact.
     low = 0.0 if rate == 0.0 else centre - half
     high = 1.0 if rate == 1.0 else centre + half
@@ -118,8 +117,10 @@ def compare(first: Point, second: Point, *, confidence: float = 0.95) -> Estimat
     Estimate(value=0.0, low=0.0, high=0.0)
     """
     if first.per_slot != second.per_slot:
-        raise ValueError("first and second must count the same trials per slot, got "
-                         f"{first.per_slot} and {second.per_slot}")
+        raise ValueError(
+            "first and second must count the same trials per slot, got "
+            f"{first.per_slot} and {second.per_slot}"
+        )
     _quantile_of_confidence(confidence)
     slots = min(first.errors.size, second.errors.size)
     if slots == 0:
@@ -130,8 +131,7 @@ def compare(first: Point, second: Point, *, confidence: float = 0.95) -> Estimat
     return Estimate(difference.rate, float(low), float(high))
 
 
-def ebno_at(target: float, curve: Mapping[float, Point], *,
-            confidence: float = 0.95) -> Estimate:
+def ebno_at(target: float, curve: Mapping[float, Point], *, confidence: float = 0.95) -> Estimate:
     """Estimate the Eb/N0 at which a curve falls to a target error rate.
 
     The logarithm of the rate is interpolated linearly in dB after the last simulated point that
@@ -158,8 +158,13 @@ def ebno_at(target: float, curve: Mapping[float, Point], *,
     return _censored(exact, resampled, tail)
 
 
-def gain(target: float, ours: Mapping[float, Point], baseline: Mapping[float, Point], *,
-         confidence: float = 0.95) -> Estimate:
+def gain(
+    target: float,
+    ours: Mapping[float, Point],
+    baseline: Mapping[float, Point],
+    *,
+    confidence: float = 0.95,
+) -> Estimate:
     """Estimate how many dB less than a baseline our receiver needs for a target error rate.
 
     Both curves are resampled with the same slots, so their common luck cancels.
@@ -180,14 +185,16 @@ def gain(target: float, ours: Mapping[float, Point], baseline: Mapping[float, Po
     _quantile_of_confidence(confidence)
     our_exact, our_resampled = _crossings(target, ours)
     their_exact, their_resampled = _crossings(target, baseline)
-    return _censored(_subtract(their_exact, our_exact),
-                     _subtract(their_resampled, our_resampled), tail)
+    return _censored(
+        _subtract(their_exact, our_exact), _subtract(their_resampled, our_resampled), tail
+    )
 
 
 def curve_points(errors: Mapping[float, Sequence[int]], per_slot: int) -> dict[float, Point]:
     """Make a curve, Eb/N0 [dB] -> Point, of per-slot errors at each Eb/N0, ascending."""
-    return {ebno: Point(_checked_counts(errors[ebno], per_slot), per_slot)
-            for ebno in sorted(errors)}
+    return {
+        ebno: Point(_checked_counts(errors[ebno], per_slot), per_slot) for ebno in sorted(errors)
+    }
 
 
 def _checked_counts(errors: ArrayLike, per_slot: int) -> NDArray[np.int64]:
@@ -197,8 +204,10 @@ def _checked_counts(errors: ArrayLike, per_slot: int) -> NDArray[np.int64]:
     if per_slot < 1:
         raise ValueError(f"per_slot must be at least 1, got {per_slot}")
     if counts.size and (counts.min() < 0 or counts.max() > per_slot):
-        raise ValueError(f"errors must lie between 0 and per_slot = {per_slot}, got "
-                         f"{counts.min()} to {counts.max()}")
+        raise ValueError(
+            f"errors must lie between 0 and per_slot = {per_slot}, got "
+            f"{counts.min()} to {counts.max()}"
+        )
     return counts.astype(np.int64)
 
 
@@ -227,7 +236,7 @@ def _resampled_rates(point: Point, stream: int) -> Array:
     generator = np.random.default_rng([SEED, stream])
     errors, weights = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
     for start in range(0, point.errors.size, SLOTS_AT_ONCE):
-        counts = point.errors[start:start + SLOTS_AT_ONCE]
+        counts = point.errors[start : start + SLOTS_AT_ONCE]
         draws = generator.standard_exponential((counts.size, RESAMPLES))
         errors += counts @ draws
         weights += draws.sum(axis=0)
@@ -244,9 +253,12 @@ def _crossings(target: float, curve: Mapping[float, Point]) -> tuple[Array, Arra
         return nowhere, np.repeat(nowhere, RESAMPLES, axis=1)
     points = [curve[ebno] for ebno in known]
     exact = np.array([[point.rate or _half_an_error(point)] for point in points])
-    resampled = np.stack([
-        _possible_rates(point, int(np.float64(ebno).view(np.uint64)))
-        for ebno, point in zip(known, points, strict=True)])
+    resampled = np.stack(
+        [
+            _possible_rates(point, int(np.float64(ebno).view(np.uint64)))
+            for ebno, point in zip(known, points, strict=True)
+        ]
+    )
     ebno_db = np.array(known)
     return _cross(target, ebno_db, exact), _cross(target, ebno_db, resampled)
 
@@ -288,6 +300,8 @@ def _censored(exact: Array, resampled: Array, tail: float) -> Estimate:
     """Estimate of a quantity that is known only within bounds."""
     low, high = exact[0, 0], exact[1, 0]
     # An order statistic, because interpolation between infinities is not a number.
-    return Estimate(float(low) if low == high else math.nan,
-                    float(np.quantile(resampled[0], tail, method="lower")),
-                    float(np.quantile(resampled[1], 1 - tail, method="higher")))
+    return Estimate(
+        float(low) if low == high else math.nan,
+        float(np.quantile(resampled[0], tail, method="lower")),
+        float(np.quantile(resampled[1], 1 - tail, method="higher")),
+    )

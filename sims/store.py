@@ -80,8 +80,9 @@ class Row:
 
     def __post_init__(self) -> None:
         if not isinstance(self.key, str) or not _is_count(self.chunk):
-            raise ValueError(f"key and chunk must be a text and a count, got {self.key!r}, "
-                             f"{self.chunk!r}")
+            raise ValueError(
+                f"key and chunk must be a text and a count, got {self.key!r}, {self.chunk!r}"
+            )
         for name, per_slot in (("bit_errors", self.bits), ("block_errors", self.blocks)):
             counts = getattr(self, name)
             if not isinstance(counts, list) or not counts:
@@ -89,8 +90,10 @@ class Row:
             if not all(_is_count(count) and count <= per_slot for count in counts):
                 raise ValueError(f"{name} must be counts between 0 and {per_slot} a slot")
         if len(self.bit_errors) != len(self.block_errors):
-            raise ValueError(f"bit_errors has {len(self.bit_errors)} slots and block_errors "
-                             f"{len(self.block_errors)}; they must agree")
+            raise ValueError(
+                f"bit_errors has {len(self.bit_errors)} slots and block_errors "
+                f"{len(self.block_errors)}; they must agree"
+            )
 
     def to_line(self) -> str:
         """Return the row as one line of JSON, without the line's end."""
@@ -143,9 +146,11 @@ def read(paths: Iterable[str | os.PathLike[str]]) -> Contents:
                 continue
             first = rows.setdefault((row.key, row.chunk), row)
             if _counts(first) != _counts(row):
-                problems.append(f"{path}, line {number}: chunk {row.chunk} of {row.receiver} at "
-                                f"{row.ebno_db:g} dB was stored before with other counts; the "
-                                "first ones are used")
+                problems.append(
+                    f"{path}, line {number}: chunk {row.chunk} of {row.receiver} at "
+                    f"{row.ebno_db:g} dB was stored before with other counts; the "
+                    "first ones are used"
+                )
     return Contents(list(rows.values()), problems)
 
 
@@ -169,8 +174,11 @@ class Store:
             self._lock()
             contents = read([self.path])
             if contents.problems and not contents.rows and not self._may_be_first_row():
-                raise FileExistsError(errno.EEXIST, "the file holds something else than results; "
-                                      "give another output", str(self.path))
+                raise FileExistsError(
+                    errno.EEXIST,
+                    "the file holds something else than results; give another output",
+                    str(self.path),
+                )
             self._end_torn_line()
         except OSError:
             self._file.close()
@@ -185,7 +193,7 @@ class Store:
             return
         data = memoryview((row.to_line() + "\n").encode())
         while data:
-            data = data[self._file.write(data):]
+            data = data[self._file.write(data) :]
         os.fsync(self._file.fileno())
         self._seen.add((row.key, row.chunk))
         self.rows.append(row)
@@ -197,8 +205,12 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _lock(self) -> None:
@@ -206,8 +218,12 @@ class Store:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BlockingIOError(error.errno, "another sweep is writing this file; give this one "
-                                  "another output, files can be merged", str(self.path)) from error
+            raise BlockingIOError(
+                error.errno,
+                "another sweep is writing this file; give this one "
+                "another output, files can be merged",
+                str(self.path),
+            ) from error
 
     def _may_be_first_row(self) -> bool:
         """True for a file that holds nothing but the torn beginning of a first row."""

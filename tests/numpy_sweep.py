@@ -17,8 +17,15 @@ from sims.sweep import Contender, Plan, StoppingRule
 
 BITS, BLOCKS = 120, 2
 # Receivers differ by how many dB they lose; errors are a function of the slot's fade and noise.
-LOSS_DB = {"good": 0.0, "poor": 3.0, "slow": 1.0, "raises": 0.0, "kills": 0.0, "dies_once": 0.0,
-           "miscounts": 0.0}
+LOSS_DB = {
+    "good": 0.0,
+    "poor": 3.0,
+    "slow": 1.0,
+    "raises": 0.0,
+    "kills": 0.0,
+    "dies_once": 0.0,
+    "miscounts": 0.0,
+}
 
 
 class NumpyEvaluator:
@@ -38,8 +45,9 @@ class NumpyEvaluator:
         fade = 10 * np.log10(rng.exponential(size=(num_slots, 1)))
         return ebno_db + fade + 0.3 * rng.standard_normal((num_slots, BLOCKS))
 
-    def count(self, label: str, slots: NDArray[np.float64],
-              seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def count(
+        self, label: str, slots: NDArray[np.float64], seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if label == "raises" and slots.mean() > 3:
             raise RuntimeError("it is too bright")
         if label == "kills" or (label == "dies_once" and self._is_first_time()):
@@ -80,12 +88,21 @@ def dying() -> NumpyEvaluator:
     os._exit(7)
 
 
-def make_plan(*labels: str, ebno_db: tuple[float, ...] = (0.0, 4.0, 8.0), seed: int = 0,
-              rule: StoppingRule | None = None) -> Plan:
+def make_plan(
+    *labels: str,
+    ebno_db: tuple[float, ...] = (0.0, 4.0, 8.0),
+    seed: int = 0,
+    rule: StoppingRule | None = None,
+) -> Plan:
     contenders = tuple(Contender(label, slow=label == "slow") for label in labels)
-    return Plan({"name": "numpy"}, contenders, ebno_db,
-                rule or StoppingRule(target_block_errors=40, max_slots=160, max_slots_slow=32),
-                slots_per_chunk=16, seed=seed)
+    return Plan(
+        {"name": "numpy"},
+        contenders,
+        ebno_db,
+        rule or StoppingRule(target_block_errors=40, max_slots=160, max_slots_slow=32),
+        slots_per_chunk=16,
+        seed=seed,
+    )
 
 
 if __name__ == "__main__":
@@ -95,5 +112,15 @@ if __name__ == "__main__":
     from sims.sweep.execution import Sweep, execute
 
     plan = make_plan("good", "poor")
-    raise SystemExit(execute(Sweep(plan, NumpyFactory(seconds=0.05), Path(sys.argv[1]),
-                                   workers=int(sys.argv[2]), plot=False), Console()))
+    raise SystemExit(
+        execute(
+            Sweep(
+                plan,
+                NumpyFactory(seconds=0.05),
+                Path(sys.argv[1]),
+                workers=int(sys.argv[2]),
+                plot=False,
+            ),
+            Console(),
+        )
+    )

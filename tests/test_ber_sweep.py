@@ -79,8 +79,8 @@ BAD = [
 
 @pytest.mark.parametrize(("argv", "culprit", "hint"), BAD)
 def test_bad_command_line_is_refused_in_one_line(
-        script: ModuleType, capsys: pytest.CaptureFixture[str], argv: list[str], culprit: str,
-        hint: str) -> None:
+    script: ModuleType, capsys: pytest.CaptureFixture[str], argv: list[str], culprit: str, hint: str
+) -> None:
     with pytest.raises(SystemExit) as stop:
         script.main(argv)
     lines = capsys.readouterr().err.splitlines()
@@ -90,15 +90,17 @@ def test_bad_command_line_is_refused_in_one_line(
 
 
 def test_config_file_with_a_mistyped_flag_is_refused(
-        script: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    script: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "c.yaml").write_text("max_slotz: 3\n")
     with pytest.raises(SystemExit) as stop:
         script.main(["--config", str(tmp_path / "c.yaml")])
     assert stop.value.code == 2 and "max_slotz" in capsys.readouterr().err
 
 
-def test_help_names_every_flag_and_shows_how(script: ModuleType,
-                                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_flag_and_shows_how(
+    script: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         script.main(["--help"])
     text = capsys.readouterr().out
@@ -106,8 +108,9 @@ def test_help_names_every_flag_and_shows_how(script: ModuleType,
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
-def test_list_names_scenarios_receivers_and_options(script: ModuleType,
-                                                    capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_names_scenarios_receivers_and_options(
+    script: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert script.main(["--list"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in (*SCENARIOS, "perfect_csi", "ls_delay_limited"))
@@ -122,15 +125,18 @@ def test_default_command_makes_a_sweep(script: ModuleType) -> None:
     assert sweep.out == Path("results/cdl_2x2") and sweep.workers == os.cpu_count()
 
 
-def test_config_file_sets_flags_and_flags_after_it_win(script: ModuleType,
-                                                       tmp_path: Path) -> None:
+def test_config_file_sets_flags_and_flags_after_it_win(script: ModuleType, tmp_path: Path) -> None:
     fields = SCENARIOS["awgn"].to_dict() | {"name": "mine", "fft_size": 72}
     (tmp_path / "c.yaml").write_text(
         f"scenario: {fields!r}\nreceivers: [ls_lin]\nebno_db: [1, '2:4:2']\n".replace(
-            "None", "null").replace("False", "false"))
+            "None", "null"
+        ).replace("False", "false")
+    )
     parser = script.make_parser()
-    sweep = script.prepare(parser.parse_args(
-        ["--config", str(tmp_path / "c.yaml"), "--receivers", "perfect_csi"]), parser)
+    sweep = script.prepare(
+        parser.parse_args(["--config", str(tmp_path / "c.yaml"), "--receivers", "perfect_csi"]),
+        parser,
+    )
     assert sweep.plan.scenario == fields and sweep.out == Path("results/mine")
     assert sweep.plan.ebno_db == (1.0, 2.0, 4.0)
     assert [contender.name for contender in sweep.plan.contenders] == ["perfect_csi"]
@@ -144,25 +150,28 @@ def test_points() -> None:
 def test_options_become_part_of_the_label_and_defaults_part_of_the_identity() -> None:
     scenario = choose_scenario("awgn", ["fft_size=72", "coderate=None"])
     assert (scenario.fft_size, scenario.coderate) == (72, None)
-    plain, given = choose_receivers(["esn", 'esn:window=4,delay=2'], scenario)
+    plain, given = choose_receivers(["esn", "esn:window=4,delay=2"], scenario)
     assert plain.label != given.label and "window=4, delay=2" in given.label
     assert plain.options == dict(given.options) | {
-        key: plain.options[key] for key in ("window", "delay")}
+        key: plain.options[key] for key in ("window", "delay")
+    }
 
 
 @pytest.fixture(scope="module")
 def evaluator() -> SionnaEvaluator:
     scenario = choose_scenario("rayleigh")
-    return SionnaEvaluator(Link(scenario), {
-        "genie": ("perfect_csi", {}), "ls": ("ls_lin", {})})
+    return SionnaEvaluator(Link(scenario), {"genie": ("perfect_csi", {}), "ls": ("ls_lin", {})})
 
 
 def test_counts_depend_on_the_seed_alone_and_nothing_is_traced_twice(
-        evaluator: SionnaEvaluator) -> None:
+    evaluator: SionnaEvaluator,
+) -> None:
     def counts(seed: int, ebno_db: float, labels: str) -> dict[str, list[list[int]]]:
         slots = evaluator.simulate(ebno_db, seed, 8)
-        return {label: [np.asarray(c).tolist() for c in evaluator.count(label, slots, seed)]
-                for label in labels.split()}
+        return {
+            label: [np.asarray(c).tolist() for c in evaluator.count(label, slots, seed)]
+            for label in labels.split()
+        }
 
     first = counts(2**61 + 3, 5.0, "genie ls")
     other = counts(4, 10.0, "ls genie")
@@ -181,7 +190,8 @@ def test_llrs_that_are_not_numbers_are_an_error_not_a_count(evaluator: SionnaEva
 
 
 def test_output_that_cannot_be_written_is_found_before_anything_is_computed(
-        script: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    script: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "x.jsonl").write_text("my notes\n")
     assert script.main([*SMALL, "--out", str(tmp_path / "x")]) == 1
     assert "holds something else than results" in capsys.readouterr().err
@@ -194,14 +204,29 @@ def test_output_that_cannot_be_written_is_found_before_anything_is_computed(
 @pytest.mark.slow
 def test_real_sweep_is_interrupted_and_resumed_by_the_command_it_prints(tmp_path: Path) -> None:
     """Two workers and a Ctrl-C give what one worker gives at a stretch."""
-    points = ["--ebno-db", "0", "4", "--max-slots", "320", "--target-block-errors", "9999",
-              "--slots-per-chunk", "16"]
+    points = [
+        "--ebno-db",
+        "0",
+        "4",
+        "--max-slots",
+        "320",
+        "--target-block-errors",
+        "9999",
+        "--slots-per-chunk",
+        "16",
+    ]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    subprocess.run([sys.executable, str(SCRIPT), *SMALL, *points, "--out", str(whole)], check=True,
-                   capture_output=True)
+    subprocess.run(
+        [sys.executable, str(SCRIPT), *SMALL, *points, "--out", str(whole)],
+        check=True,
+        capture_output=True,
+    )
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), *SMALL[:-1], "2", *points, "--out", str(parts)],
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
     path = Path(f"{parts}.jsonl")
     while process.poll() is None and not (path.exists() and b"\n" in path.read_bytes()):
         time.sleep(0.02)
@@ -213,8 +238,10 @@ def test_real_sweep_is_interrupted_and_resumed_by_the_command_it_prints(tmp_path
     assert 0 < len(read([path]).rows) < 40
     subprocess.run(command[1], shell=True, check=True, capture_output=True)
     assert counts_of(f"{parts}.csv") == counts_of(f"{whole}.csv")
-    first, second = ({(r.key, r.chunk): (r.bit_errors, r.block_errors) for r in read([p]).rows}
-                     for p in (path, f"{whole}.jsonl"))
+    first, second = (
+        {(r.key, r.chunk): (r.bit_errors, r.block_errors) for r in read([p]).rows}
+        for p in (path, f"{whole}.jsonl")
+    )
     assert first == second
 
 

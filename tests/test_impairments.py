@@ -75,8 +75,13 @@ def test_phase_noise_is_a_wiener_process_common_to_the_antennas(rng):
 
 
 def test_impulses_have_the_given_rate_and_power(rng):
-    y = run("impulsive_noise", np.zeros([20, 10_000], np.complex128), rng,
-            probability=0.02, power_db=13.0)
+    y = run(
+        "impulsive_noise",
+        np.zeros([20, 10_000], np.complex128),
+        rng,
+        probability=0.02,
+        power_db=13.0,
+    )
     hits = y[y != 0]
     sigma = np.sqrt(0.02 * 0.98 / y.size)
     assert abs(hits.size / y.size - 0.02) < 4 * sigma
@@ -125,5 +130,6 @@ def test_every_own_parameter_has_a_default_and_none_is_the_links(name):
 )
 def test_what_is_out_of_range_is_refused(rng, function, parameters, message):
     with pytest.raises(ValueError, match=message):
-        function(tf.zeros([1, 4], tf.complex64), rng, **parameters,
-                 **link_parameters(function, *FACTS))
+        function(
+            tf.zeros([1, 4], tf.complex64), rng, **parameters, **link_parameters(function, *FACTS)
+        )

@@ -26,9 +26,22 @@ from sims.link.grid import pilots_of, resource_grid
 from sims.link.ofdm import best_offset, modulate
 from sims.scenario import SCENARIOS, Scenario
 
-TINY = Scenario(name="tiny", fft_size=16, cp_length=14, num_ofdm_symbols=4, pilot_symbols=(1,),
-                channel="tdl-a", delay_spread=300e-9, num_users=2, num_tx_ant=2, num_rx_ant=3,
-                num_bits_per_symbol=2, coderate=None, num_guard_carriers=(1, 2), dc_null=True)
+TINY = Scenario(
+    name="tiny",
+    fft_size=16,
+    cp_length=14,
+    num_ofdm_symbols=4,
+    pilot_symbols=(1,),
+    channel="tdl-a",
+    delay_spread=300e-9,
+    num_users=2,
+    num_tx_ant=2,
+    num_rx_ant=3,
+    num_bits_per_symbol=2,
+    coderate=None,
+    num_guard_carriers=(1, 2),
+    dc_null=True,
+)
 FLAT = TINY.replace(delay_spread=0, num_users=1, num_tx_ant=1, num_rx_ant=1, channel="awgn")
 FAST = TINY.replace(speed=300, num_users=1, num_tx_ant=1, num_rx_ant=2)
 
@@ -106,13 +119,24 @@ def test_symbols_have_unit_power_pilots_included():
 
 @pytest.mark.parametrize(
     ("channel", "antennas"),
-    [("rayleigh", (1, 2)), ("tdl-c", (2, 1)), ("tdl-d", (1, 1)), ("cdl-c", (2, 2)),
-     ("cdl-d", (1, 2)), ("cdl-e", (1, 1))],
+    [
+        ("rayleigh", (1, 2)),
+        ("tdl-c", (2, 1)),
+        ("tdl-d", (1, 1)),
+        ("cdl-c", (2, 2)),
+        ("cdl-d", (1, 2)),
+        ("cdl-e", (1, 1)),
+    ],
 )
 def test_channels_have_unit_mean_power(channel, antennas):
     spread = 0 if channel == "rayleigh" else 200e-9
-    s = FLAT.replace(channel=channel, delay_spread=spread, num_tx_ant=antennas[0],
-                     num_rx_ant=antennas[1], fft_size=64)
+    s = FLAT.replace(
+        channel=channel,
+        delay_spread=spread,
+        num_tx_ant=antennas[0],
+        num_rx_ant=antennas[1],
+        fft_size=64,
+    )
     energy = np.sum(np.abs(link_of(s).channel_draws(512, 3)) ** 2, axis=(-2, -1))
     per_slot = energy.reshape(512, -1).mean(axis=1)
     # 1 %: what the sinc's tails carry outside of the lags.
@@ -137,8 +161,10 @@ def test_received_samples_are_the_filtered_waveform(scenario):
     link = link_of(scenario, "double")
     slots = link.transmit(2, 300.0)
     x = np.apply_along_axis(
-        lambda g: oracles.ofdm_waveform(g.reshape(4, 16), scenario.cp_length), -1,
-        slots.x.numpy().reshape(2, scenario.num_users, scenario.num_tx_ant, -1))
+        lambda g: oracles.ofdm_waveform(g.reshape(4, 16), scenario.cp_length),
+        -1,
+        slots.x.numpy().reshape(2, scenario.num_users, scenario.num_tx_ant, -1),
+    )
     h = slots.h_time.numpy()
     num_out = slots.y_time.shape[-1]
     assert h.shape[-2] == (1 if scenario.speed == 0 else num_out)
@@ -160,8 +186,14 @@ def test_taps_between_knots_are_those_of_the_exact_channel():
     config.seed = 4
     taps = channel.at_samples(channel.taps(2))
     config.seed = 4
-    model = TDL("A", s.delay_spread, s.carrier_frequency, min_speed=s.speed / 3.6, num_rx_ant=2,
-                precision="double")
+    model = TDL(
+        "A",
+        s.delay_spread,
+        s.carrier_frequency,
+        min_speed=s.speed / 3.6,
+        num_rx_ant=2,
+        precision="double",
+    )
     gains, delays = model(2, channel.num_samples, s.sample_rate)
     exact = cir_to_time_channel(s.sample_rate, gains, delays, *s.lags)
     assert power(taps - exact) < 1e-8 * power(exact)
@@ -170,13 +202,15 @@ def test_taps_between_knots_are_those_of_the_exact_channel():
 
 
 def test_the_interferer_has_the_given_power():
-    s = SCENARIOS["interference"].replace(interferer_sir_db=-3.0, num_ofdm_symbols=4,
-                                          pilot_symbols=(1,))
+    s = SCENARIOS["interference"].replace(
+        interferer_sir_db=-3.0, num_ofdm_symbols=4, pilot_symbols=(1,)
+    )
     link = link_of(s)
     slots = link.transmit(500, 200.0)
     signal = sent_through(link, slots)
-    wanted, unwanted = ((np.abs(v) ** 2).mean(axis=(1, 2, 3, 4))
-                        for v in (signal, slots.y.numpy() - signal))
+    wanted, unwanted = (
+        (np.abs(v) ** 2).mean(axis=(1, 2, 3, 4)) for v in (signal, slots.y.numpy() - signal)
+    )
     ratio = wanted.mean() / unwanted.mean()
     spread = np.hypot(wanted.std() / wanted.mean(), unwanted.std() / unwanted.mean())
     assert abs(ratio / 10**-0.3 - 1) < 4 * spread / np.sqrt(500)
@@ -187,8 +221,9 @@ def test_the_interferer_has_the_given_power():
 # --- grid and window -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scenario", [TINY, TINY.replace(channel="cdl-c", num_users=1,
-                                                         num_rx_ant=2)], ids=["tdl", "cdl"])
+@pytest.mark.parametrize(
+    "scenario", [TINY, TINY.replace(channel="cdl-c", num_users=1, num_rx_ant=2)], ids=["tdl", "cdl"]
+)
 def test_without_noise_the_grid_is_response_times_symbols(scenario):
     l_min, l_max = scenario.lags
     link = link_of(scenario.replace(cp_length=l_max - l_min), "double")
@@ -206,7 +241,8 @@ def test_a_moving_channel_gives_every_symbol_its_own_gain():
         x[..., m, k] = 1
         x_time = modulate(tf.constant(x), s)
         y_time = ApplyTimeChannel(x_time.shape[-1], h_time.shape[-1], precision="double")(
-            x_time, h_time)
+            x_time, h_time
+        )
         y = link.demodulate(y_time, link.fft_offset).numpy()
         np.testing.assert_allclose(y[..., m, k], h[:, :, :, 0, 0, m, k], atol=1e-10)
     assert np.abs(h[..., 0, :] - h[..., 3, :]).max() > 0.1
@@ -248,8 +284,14 @@ def test_a_tap_beyond_the_prefix_costs_what_the_offset_assumes():
 @pytest.mark.parametrize(
     ("powers", "offset"),
     # With offset o a prefix of 4 reaches the lags o - 6 .. o - 2.
-    [({0: 1}, 2), ({-6: 1}, 0), ({0: 1, 3: 1}, 5), ({7: 1}, 9), ({-2: 1, 4: 1e-3}, 4),
-     ({-3: 1e-3, 4: 1}, 6)],
+    [
+        ({0: 1}, 2),
+        ({-6: 1}, 0),
+        ({0: 1, 3: 1}, 5),
+        ({7: 1}, 9),
+        ({-2: 1, 4: 1e-3}, 4),
+        ({-3: 1e-3, 4: 1}, 6),
+    ],
 )
 def test_the_offset_is_the_smallest_that_loses_least(powers, offset):
     taps = np.zeros(19)
@@ -308,8 +350,13 @@ def test_a_seed_replays_slots_exactly_here_and_in_another_process():
         np.testing.assert_array_equal(a, b)
     config.seed = 8
     assert not np.array_equal(link.transmit(3, 5.0).bits, first.bits)
-    run = subprocess.run([sys.executable, "-c", REPLAY.format(scenario.to_dict())], text=True,
-                         capture_output=True, check=True, cwd=Path(__file__).parents[1])
+    run = subprocess.run(
+        [sys.executable, "-c", REPLAY.format(scenario.to_dict())],
+        text=True,
+        capture_output=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
     assert run.stdout.split()[-1] == hashlib.sha256(first.y_time.numpy().tobytes()).hexdigest()
 
 
@@ -338,8 +385,9 @@ def test_channel_draws_average_over_the_window_as_the_response_does():
     config.seed = 5
     taps = channel.at_samples(channel.taps(64))
     draws = link.channel_draws(64, 5)
-    np.testing.assert_allclose(link.frequency_response(draws), link.frequency_response(taps),
-                               atol=1e-10)
+    np.testing.assert_allclose(
+        link.frequency_response(draws), link.frequency_response(taps), atol=1e-10
+    )
 
 
 def test_one_graph_serves_all_ebno():
@@ -373,7 +421,9 @@ def test_every_preset_transmits(name):
     assert slots.h_time.shape[:5] == (2, 1, s.num_rx_ant, *users[1:])
     assert all(np.isfinite(v).all() for v in map(np.asarray, slots))
     assert (link.bits_per_slot, link.blocks_per_slot) == (
-        s.num_streams * s.num_info_bits, s.num_streams)
+        s.num_streams * s.num_info_bits,
+        s.num_streams,
+    )
 
 
 @pytest.mark.parametrize("name", IMPAIRMENTS)
@@ -436,8 +486,11 @@ def test_any_number_of_iterations_decodes_without_noise(num_iterations):
         (lambda: Link("nominal_siso"), TypeError, "scenario must be a Scenario"),
         (lambda: Link(FLAT, precision="half"), ValueError, "precision must be 'single'"),
         (lambda: link_of(FLAT).transmit(0, 5.0), ValueError, "batch_size must be an integer >= 1"),
-        (lambda: link_of(FLAT).frequency_response(tf.zeros([1, 1, 1, 1, 1, 7, 13])), ValueError,
-         "h_time must have 1, 4 or"),
+        (
+            lambda: link_of(FLAT).frequency_response(tf.zeros([1, 1, 1, 1, 1, 7, 13])),
+            ValueError,
+            "h_time must have 1, 4 or",
+        ),
     ],
 )
 def test_misuse_is_named(call, error, message):

@@ -15,10 +15,16 @@ from sims.plots import Curve, RatePoint, plot_rates
 from sims.statistics import UNKNOWN, Estimate, error_rate
 
 CURVES = [
-    Curve("ours", False, [RatePoint(0.0, Estimate(0.5, 0.4, 0.6)),
-                          RatePoint(5.0, Estimate(0.02, 0.01, 0.04)),
-                          RatePoint(10.0, error_rate(np.zeros(50, int), 2)),
-                          RatePoint(15.0, UNKNOWN)]),
+    Curve(
+        "ours",
+        False,
+        [
+            RatePoint(0.0, Estimate(0.5, 0.4, 0.6)),
+            RatePoint(5.0, Estimate(0.02, 0.01, 0.04)),
+            RatePoint(10.0, error_rate(np.zeros(50, int), 2)),
+            RatePoint(15.0, UNKNOWN),
+        ],
+    ),
     Curve("bound", True, [RatePoint(0.0, Estimate(0.1, 0.05, 0.2))]),
     Curve("unsimulated", False, [RatePoint(0.0, UNKNOWN)]),
 ]
@@ -62,15 +68,23 @@ def test_point_without_errors_is_a_hollow_mark_at_the_edge_with_its_interval(axe
     height = mark.get_transform().transform((10.0, mark.get_ydata()[0]))[1] - box.y0
     assert 0 < height < 0.05 * box.height
     assert bar.get_transform().transform((10.0, high))[1] == pytest.approx(
-        axes.transData.transform((10.0, high))[1])
+        axes.transData.transform((10.0, high))[1]
+    )
 
 
 def test_points_without_errors_do_not_cover_each_other(axes: Axes) -> None:
     clean = [RatePoint(10.0, error_rate(np.zeros(50, int), 2))]
-    plot_rates(axes, [Curve(f"r{index}", False, clean) for index in range(9)], quantity="bler",
-               title="A scenario")
-    places = [line.get_transform().transform((10.0, 0.02))[0] for line in lines(axes)
-              if line.get_marker() == "v"]
+    plot_rates(
+        axes,
+        [Curve(f"r{index}", False, clean) for index in range(9)],
+        quantity="bler",
+        title="A scenario",
+    )
+    places = [
+        line.get_transform().transform((10.0, 0.02))[0]
+        for line in lines(axes)
+        if line.get_marker() == "v"
+    ]
     assert len(places) == 9 and (np.diff(sorted(places)) > 3).all()
 
 

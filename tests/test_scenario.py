@@ -28,8 +28,19 @@ TABLE = {
 @pytest.mark.parametrize("name", TABLE)
 def test_presets_are_those_of_the_table(name):
     s = SCENARIOS[name]
-    got = (s.fft_size, s.cp_length, s.channel, s.delay_spread, s.speed, s.num_users, s.num_tx_ant,
-           s.num_rx_ant, s.num_bits_per_symbol, s.coderate, s.lags)
+    got = (
+        s.fft_size,
+        s.cp_length,
+        s.channel,
+        s.delay_spread,
+        s.speed,
+        s.num_users,
+        s.num_tx_ant,
+        s.num_rx_ant,
+        s.num_bits_per_symbol,
+        s.coderate,
+        s.lags,
+    )
     assert got == TABLE[name]
     assert (s.carrier_frequency, s.subcarrier_spacing, s.num_ofdm_symbols) == (3.5e9, 30e3, 14)
     assert s.pilot_symbols == ((2,) if name == "scarce_pilots" else (2, 11))
@@ -52,10 +63,20 @@ def test_a_scenario_survives_json(name):
 
 
 def test_one_value_has_one_spelling():
-    a = BASE.replace(speed=3, carrier_frequency=2_000_000_000, fft_size=64.0, pilot_symbols=[1, 4],
-                     impairments={"cfo": {"subcarriers": 1}, "adc": {}})
-    b = BASE.replace(speed=3.0, carrier_frequency=2e9, fft_size=64, pilot_symbols=(1, 4),
-                     impairments={"adc": {"num_bits": 6}, "cfo": {"subcarriers": 1.0}})
+    a = BASE.replace(
+        speed=3,
+        carrier_frequency=2_000_000_000,
+        fft_size=64.0,
+        pilot_symbols=[1, 4],
+        impairments={"cfo": {"subcarriers": 1}, "adc": {}},
+    )
+    b = BASE.replace(
+        speed=3.0,
+        carrier_frequency=2e9,
+        fft_size=64,
+        pilot_symbols=(1, 4),
+        impairments={"adc": {"num_bits": 6}, "cfo": {"subcarriers": 1.0}},
+    )
     assert json.dumps(a.to_dict(), sort_keys=True) == json.dumps(b.to_dict(), sort_keys=True)
 
 

@@ -25,8 +25,10 @@ def clustered(rng: np.random.Generator, slots: int, blocks: int, rate: float) ->
 def linear_curve(slots: int, shift: float = 0.0) -> dict[float, Point]:
     """A curve without noise: log10 of the rate falls by 1 in 10 dB, from 1 at `shift` dB."""
     per_slot = 10**6
-    return {ebno: Point(np.full(slots, round(per_slot * 10 ** ((shift - ebno) / 10))), per_slot)
-            for ebno in (shift + 2.0, shift + 7.0, shift + 16.0)}
+    return {
+        ebno: Point(np.full(slots, round(per_slot * 10 ** ((shift - ebno) / 10))), per_slot)
+        for ebno in (shift + 2.0, shift + 7.0, shift + 16.0)
+    }
 
 
 @pytest.mark.parametrize(("errors", "slots"), [(0, 40), (1, 40), (17, 40), (40, 40), (3, 1000)])
@@ -71,12 +73,21 @@ def test_no_data_is_not_a_number() -> None:
     assert math.isnan(nowhere.value) and (nowhere.low, nowhere.high) == (-math.inf, math.inf)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: error_rate([3], 2), lambda: error_rate([-1], 2), lambda: error_rate([[0]], 2),
-    lambda: error_rate([0], 0), lambda: error_rate([0], 1, confidence=95),
-    lambda: ebno_at(0, {}), lambda: ebno_at(0.1, {}, confidence=1.0),
-    lambda: gain(1.5, {}, {}), lambda: curve_points({0.0: [5]}, 4),
-    lambda: compare(Point(np.array([1]), 1), Point(np.array([1]), 2))])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: error_rate([3], 2),
+        lambda: error_rate([-1], 2),
+        lambda: error_rate([[0]], 2),
+        lambda: error_rate([0], 0),
+        lambda: error_rate([0], 1, confidence=95),
+        lambda: ebno_at(0, {}),
+        lambda: ebno_at(0.1, {}, confidence=1.0),
+        lambda: gain(1.5, {}, {}),
+        lambda: curve_points({0.0: [5]}, 4),
+        lambda: compare(Point(np.array([1]), 1), Point(np.array([1]), 2)),
+    ],
+)
 def test_arguments_out_of_range_are_refused(call: object) -> None:
     assert callable(call)
     with pytest.raises(ValueError, match="must"):
@@ -85,7 +96,7 @@ def test_arguments_out_of_range_are_refused(call: object) -> None:
 
 def stopped(errors: Counts, target: int, chunk: int = 16) -> Counts:
     """What a sweep keeps: whole chunks until the target is reached."""
-    reached = np.flatnonzero(errors.cumsum()[chunk - 1::chunk] >= target)
+    reached = np.flatnonzero(errors.cumsum()[chunk - 1 :: chunk] >= target)
     return errors[: chunk * (reached[0] + 1)] if reached.size else errors
 
 
@@ -140,8 +151,10 @@ def test_difference_covers() -> None:
     for _ in range(200):
         fade = rng.exponential(size=300)
         noise = rng.normal(size=(2, 300)) / 5
-        first, second = (Point((fade + shift < level).astype(int), 1)
-                         for level, shift in zip((0.5, 0.5), noise, strict=True))
+        first, second = (
+            Point((fade + shift < level).astype(int), 1)
+            for level, shift in zip((0.5, 0.5), noise, strict=True)
+        )
         found = compare(first, second)
         hits += found.low <= 0.0 <= found.high
     assert 0.90 <= hits / 200 <= 0.99
@@ -170,10 +183,10 @@ def test_crossing_before_a_point_without_errors_is_not_certain() -> None:
     assert found.low < 0.6 * found.value
 
 
-@pytest.mark.parametrize(("target", "low", "high"), [
-    (0.9, -math.inf, 2.0), (0.001, 16.0, math.inf)])
-def test_curve_that_does_not_cross_gives_one_side(target: float, low: float,
-                                                  high: float) -> None:
+@pytest.mark.parametrize(
+    ("target", "low", "high"), [(0.9, -math.inf, 2.0), (0.001, 16.0, math.inf)]
+)
+def test_curve_that_does_not_cross_gives_one_side(target: float, low: float, high: float) -> None:
     found = ebno_at(target, linear_curve(5))
     assert math.isnan(found.value) and (found.low, found.high) == (low, high)
 
@@ -192,20 +205,35 @@ def test_gain_over_a_curve_that_floors_has_a_lower_end_only() -> None:
     assert math.isnan(gain(0.1, floor, floor).value)
 
 
-def fading_curve(rng: np.random.Generator, slots: int, loss_db: float,
-                 fades: dict[float, NDArray[np.float64]] | None = None) -> dict[float, Point]:
+def fading_curve(
+    rng: np.random.Generator,
+    slots: int,
+    loss_db: float,
+    fades: dict[float, NDArray[np.float64]] | None = None,
+) -> dict[float, Point]:
     """Outages of a Rayleigh fading slot: rate 1 - exp(-10^((loss - ebno) / 10))."""
     fades = fades or {ebno: rng.exponential(size=slots) for ebno in EBNO_DB}
-    return {ebno: Point((fade < 10 ** ((loss_db - ebno) / 10)).astype(int), 1)
-            for ebno, fade in fades.items()}
+    return {
+        ebno: Point((fade < 10 ** ((loss_db - ebno) / 10)).astype(int), 1)
+        for ebno, fade in fades.items()
+    }
 
 
 def test_crossing_and_gain_cover_and_pairing_pays() -> None:
     rng = np.random.default_rng(8)
     # The truth is the crossing of the exact rates, interpolated as the estimates are.
-    exact = {loss: ebno_at(0.1, {
-        ebno: Point(np.array([round(1e9 * -math.expm1(-10 ** ((loss - ebno) / 10)))]), 10**9)
-        for ebno in EBNO_DB}).value for loss in (0.0, 1.0)}
+    exact = {
+        loss: ebno_at(
+            0.1,
+            {
+                ebno: Point(
+                    np.array([round(1e9 * -math.expm1(-(10 ** ((loss - ebno) / 10))))]), 10**9
+                )
+                for ebno in EBNO_DB
+            },
+        ).value
+        for loss in (0.0, 1.0)
+    }
     hits, gain_hits, width, unpaired = 0, 0, 0.0, 0.0
     for _ in range(100):
         fades = {ebno: rng.exponential(size=400) for ebno in EBNO_DB}

@@ -16,10 +16,21 @@ from sims.store import Row, Store, canonical_json, digest, read
 
 def row(chunk: int = 0, **changes: object) -> Row:
     values: dict[str, object] = {
-        "key": "ab", "chunk": chunk, "scenario": {"name": "x"}, "receiver": "r",
-        "options": {"window": 3}, "revision": 1, "ebno_db": 4.0, "seed": 0, "bits": 8, "blocks": 2,
-        "bit_errors": [0, 3 + chunk % 5], "block_errors": [0, 2], "seconds": 0.5,
-        "versions": {"sionna": "1"}}
+        "key": "ab",
+        "chunk": chunk,
+        "scenario": {"name": "x"},
+        "receiver": "r",
+        "options": {"window": 3},
+        "revision": 1,
+        "ebno_db": 4.0,
+        "seed": 0,
+        "bits": 8,
+        "blocks": 2,
+        "bit_errors": [0, 3 + chunk % 5],
+        "block_errors": [0, 2],
+        "seconds": 0.5,
+        "versions": {"sionna": "1"},
+    }
     return Row.from_line(json.dumps(values | changes))
 
 
@@ -50,7 +61,8 @@ def test_row_is_on_disk_before_append_returns(path: Path) -> None:
 
 def test_canonical_json_forgets_the_order_and_refuses_what_is_no_number() -> None:
     assert canonical_json({"b": [1, {"d": 1, "c": 2}], "a": None}) == (
-        '{"a":null,"b":[1,{"c":2,"d":1}]}')
+        '{"a":null,"b":[1,{"c":2,"d":1}]}'
+    )
     assert digest({"x": 1}) != digest({"x": 2})
     with pytest.raises(ValueError, match="JSON"):
         canonical_json(float("nan"))
@@ -85,16 +97,22 @@ def test_file_with_nothing_but_a_torn_first_row_can_be_used_again(path: Path) ->
     assert read([path]).rows == [row(0)]
 
 
-@pytest.mark.parametrize("line", [
-    "nonsense", "[1]", '{"key": "ab"}', '"text"',
-    json.dumps(dataclasses.asdict(row(1)) | {"unknown": 1}),
-    json.dumps(dataclasses.asdict(row(1)) | {"block_errors": [0, 3]}),
-    json.dumps(dataclasses.asdict(row(1)) | {"block_errors": [0]}),
-    json.dumps(dataclasses.asdict(row(1)) | {"bit_errors": [0.5, 1]}),
-    json.dumps(dataclasses.asdict(row(1)) | {"bit_errors": []}),
-    json.dumps(dataclasses.asdict(row(1)) | {"bits": "8"})])
-def test_damaged_row_is_reported_with_its_line_and_kept_in_the_file(path: Path,
-                                                                    line: str) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "[1]",
+        '{"key": "ab"}',
+        '"text"',
+        json.dumps(dataclasses.asdict(row(1)) | {"unknown": 1}),
+        json.dumps(dataclasses.asdict(row(1)) | {"block_errors": [0, 3]}),
+        json.dumps(dataclasses.asdict(row(1)) | {"block_errors": [0]}),
+        json.dumps(dataclasses.asdict(row(1)) | {"bit_errors": [0.5, 1]}),
+        json.dumps(dataclasses.asdict(row(1)) | {"bit_errors": []}),
+        json.dumps(dataclasses.asdict(row(1)) | {"bits": "8"}),
+    ],
+)
+def test_damaged_row_is_reported_with_its_line_and_kept_in_the_file(path: Path, line: str) -> None:
     stored(path, row(0))
     with open(path, "a", encoding="utf-8") as file:
         file.write(line + "\n")
@@ -136,10 +154,15 @@ def test_files_merge_by_reading_both_or_by_concatenation(tmp_path: Path) -> None
 
 
 def test_second_writer_is_refused_and_the_end_of_a_process_frees_the_file(path: Path) -> None:
-    code = ("import sys, time; from sims.store import Store; s = Store(sys.argv[1]); "
-            "print('open', flush=True); time.sleep(60)")
-    other = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE,
-                             cwd=Path(__file__).parents[1])
+    code = (
+        "import sys, time; from sims.store import Store; s = Store(sys.argv[1]); "
+        "print('open', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+    )
     try:
         assert other.stdout is not None and other.stdout.readline() == b"open\n"
         with pytest.raises(OSError, match="another sweep is writing this file"):
@@ -173,10 +196,16 @@ def test_full_disk_is_an_error_and_loses_no_earlier_row(path: Path) -> None:
     assert read([path]).rows == [row(0), row(1)]
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"bit_errors": [0, 9]}, "bit_errors must be counts between 0 and 8"),
-    ({"bit_errors": [0, -1]}, "bit_errors"), ({"block_errors": [0, True]}, "block_errors"),
-    ({"block_errors": [0]}, "must agree"), ({"chunk": -1}, "count")])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bit_errors": [0, 9]}, "bit_errors must be counts between 0 and 8"),
+        ({"bit_errors": [0, -1]}, "bit_errors"),
+        ({"block_errors": [0, True]}, "block_errors"),
+        ({"block_errors": [0]}, "must agree"),
+        ({"chunk": -1}, "count"),
+    ],
+)
 def test_impossible_counts_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         row(**changes)

@@ -49,35 +49,62 @@ Result = dict[tuple[str, float], tuple[bool, list[int], list[int]]]
 
 
 def results(ledger: Ledger) -> Result:
-    return {place: (cell.done, cell.bit_errors, cell.block_errors)
-            for place, cell in ledger.cells.items()}
+    return {
+        place: (cell.done, cell.bit_errors, cell.block_errors)
+        for place, cell in ledger.cells.items()
+    }
 
 
-def swept(path: Path, plan: Plan, workers: int = 1, log: Log | None = None,
-          **options: object) -> Ledger:
+def swept(
+    path: Path, plan: Plan, workers: int = 1, log: Log | None = None, **options: object
+) -> Ledger:
     with Store(path) as store:
-        return run(plan, store, NumpyFactory(scratch=str(path.parent), **options),
-                   workers=workers, observer=log)
+        return run(
+            plan,
+            store,
+            NumpyFactory(scratch=str(path.parent), **options),
+            workers=workers,
+            observer=log,
+        )
 
 
 def in_process(plan: Plan, order: np.random.Generator | None = None) -> Ledger:
     """The plan's results by a loop without processes, chunks computed in any order."""
     evaluator = NumpyEvaluator(0.0, ".")
-    rows = [row_of(plan, evaluator, contender, ebno, chunk) for contender in plan.contenders
-            for ebno in plan.ebno_db for chunk in range(12)]
+    rows = [
+        row_of(plan, evaluator, contender, ebno, chunk)
+        for contender in plan.contenders
+        for ebno in plan.ebno_db
+        for chunk in range(12)
+    ]
     if order is not None:
         order.shuffle(rows)  # type: ignore[arg-type]
     return Ledger(plan, rows)
 
 
-def row_of(plan: Plan, evaluator: NumpyEvaluator, contender: Contender, ebno: float,
-           chunk: int) -> Row:
+def row_of(
+    plan: Plan, evaluator: NumpyEvaluator, contender: Contender, ebno: float, chunk: int
+) -> Row:
     seed = plan.chunk_seed(ebno, chunk)
-    bits, blocks = evaluator.count(contender.name,
-                                   evaluator.simulate(ebno, seed, plan.slots_per_chunk), seed)
-    return Row(plan.key(contender, ebno), chunk, dict(plan.scenario), contender.name, {}, 1, ebno,
-               plan.seed, evaluator.bits, evaluator.blocks, bits.tolist(), blocks.tolist(), 0.0,
-               {})
+    bits, blocks = evaluator.count(
+        contender.name, evaluator.simulate(ebno, seed, plan.slots_per_chunk), seed
+    )
+    return Row(
+        plan.key(contender, ebno),
+        chunk,
+        dict(plan.scenario),
+        contender.name,
+        {},
+        1,
+        ebno,
+        plan.seed,
+        evaluator.bits,
+        evaluator.blocks,
+        bits.tolist(),
+        blocks.tolist(),
+        0.0,
+        {},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +120,24 @@ def test_key_changes_with_all_that_changes_results_and_with_nothing_else() -> No
     good = plan.contenders[0]
     key = plan.key(good, 4.0)
     others = [
-        plan.key(good, 4.5), plan.key(plan.contenders[1], 4.0),
+        plan.key(good, 4.5),
+        plan.key(plan.contenders[1], 4.0),
         plan.key(dataclasses.replace(good, options={"window": 2}), 4.0),
         plan.key(dataclasses.replace(good, revision=2), 4.0),
-        *(dataclasses.replace(plan, **change).key(good, 4.0) for change in (
-            {"scenario": {"name": "other"}}, {"seed": 1}, {"slots_per_chunk": 8},
-            {"versions": {"sionna": "1.2.3"}}))]
+        *(
+            dataclasses.replace(plan, **change).key(good, 4.0)
+            for change in (
+                {"scenario": {"name": "other"}},
+                {"seed": 1},
+                {"slots_per_chunk": 8},
+                {"versions": {"sionna": "1.2.3"}},
+            )
+        ),
+    ]
     assert len({key, *others}) == 9
-    same = dataclasses.replace(plan, rule=StoppingRule(7, 7, 7), ebno_db=(4,),
-                               versions={"numpy": "9"})
+    same = dataclasses.replace(
+        plan, rule=StoppingRule(7, 7, 7), ebno_db=(4,), versions={"numpy": "9"}
+    )
     assert same.key(dataclasses.replace(good, label="other", slow=True), 4.0) == key
 
 
@@ -113,17 +149,27 @@ def test_seeds_of_chunks_differ_and_do_not_depend_on_the_receivers() -> None:
     assert plan.chunk_seed(4.0, 3) != make_plan("good", seed=1).chunk_seed(4.0, 3)
 
 
-@pytest.mark.parametrize("change", [
-    {"ebno_db": ()}, {"ebno_db": (1.0, 1)}, {"ebno_db": (math.nan,)}, {"contenders": ()},
-    {"contenders": (Contender("a"), Contender("a"))}, {"seed": -1}, {"slots_per_chunk": 0},
-    {"slots_per_chunk": 1.5}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ebno_db": ()},
+        {"ebno_db": (1.0, 1)},
+        {"ebno_db": (math.nan,)},
+        {"contenders": ()},
+        {"contenders": (Contender("a"), Contender("a"))},
+        {"seed": -1},
+        {"slots_per_chunk": 0},
+        {"slots_per_chunk": 1.5},
+    ],
+)
 def test_impossible_plans_are_refused(change: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError), match=next(iter(change))):
         dataclasses.replace(make_plan("good"), **change)
 
 
-@pytest.mark.parametrize("change", [
-    {"target_block_errors": 0}, {"max_slots": 2.0}, {"max_slots_slow": True}])
+@pytest.mark.parametrize(
+    "change", [{"target_block_errors": 0}, {"max_slots": 2.0}, {"max_slots_slow": True}]
+)
 def test_impossible_rules_are_refused(change: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError), match=next(iter(change))):
         dataclasses.replace(StoppingRule(), **change)
@@ -155,8 +201,10 @@ def test_receivers_do_not_move_each_others_results(expected: Result) -> None:
 
 def test_a_gap_ends_the_result_and_is_wanted_first() -> None:
     plan = make_plan("good", ebno_db=(8.0,))
-    rows = [row_of(plan, NumpyEvaluator(0.0, "."), plan.contenders[0], 8.0, chunk)
-            for chunk in (0, 2, 3)]
+    rows = [
+        row_of(plan, NumpyEvaluator(0.0, "."), plan.contenders[0], 8.0, chunk)
+        for chunk in (0, 2, 3)
+    ]
     ledger = Ledger(plan, rows)
     assert len(ledger.cells["good", 8.0].block_errors) == 16
     assert [unit.chunk for unit in units(ledger, 3)] == [1, 4, 5]
@@ -188,8 +236,9 @@ def test_released_unit_is_wanted_again_and_a_failed_task_no_more() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_any_number_of_workers_gives_the_result_of_a_plain_loop(tmp_path: Path, workers: int,
-                                                                expected: Result) -> None:
+def test_any_number_of_workers_gives_the_result_of_a_plain_loop(
+    tmp_path: Path, workers: int, expected: Result
+) -> None:
     path = tmp_path / "r.jsonl"
     ledger = swept(path, make_plan("good", "poor", "slow"), workers)
     assert results(ledger) == expected
@@ -207,13 +256,17 @@ def test_complete_sweep_starts_no_worker(tmp_path: Path) -> None:
 
 
 def test_added_receiver_and_point_compute_only_what_is_missing_on_the_same_slots(
-        tmp_path: Path, expected: Result) -> None:
+    tmp_path: Path, expected: Result
+) -> None:
     path, log = tmp_path / "r.jsonl", Log()
     swept(path, make_plan("good", ebno_db=(0.0, 4.0)))
     ledger = swept(path, make_plan("good", "poor", "slow"), log=log)
     assert results(ledger) == expected
-    assert not any(event.label == "good" and event.unit.ebno_db < 8.0
-                   for _, event in log.events if isinstance(event, Counted))
+    assert not any(
+        event.label == "good" and event.unit.ebno_db < 8.0
+        for _, event in log.events
+        if isinstance(event, Counted)
+    )
 
 
 def test_raised_limits_continue_where_the_sweep_stopped(tmp_path: Path) -> None:
@@ -228,24 +281,33 @@ def test_raised_limits_continue_where_the_sweep_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_workers_are_replaced_and_their_chunks_redone(tmp_path: Path, workers: int,
-                                                             expected: Result) -> None:
+def test_killed_workers_are_replaced_and_their_chunks_redone(
+    tmp_path: Path, workers: int, expected: Result
+) -> None:
     log = Log(kill_every=9)
-    ledger = swept(tmp_path / "r.jsonl", make_plan("good", "poor", "slow"), workers, log,
-                   seconds=0.02)
+    ledger = swept(
+        tmp_path / "r.jsonl", make_plan("good", "poor", "slow"), workers, log, seconds=0.02
+    )
     assert results(ledger) == expected
     assert sum(isinstance(event, Died) for _, event in log.events) >= 2
 
 
 def test_receiver_that_fails_is_reported_with_its_task_and_the_others_go_on(
-        tmp_path: Path, expected: Result) -> None:
+    tmp_path: Path, expected: Result
+) -> None:
     ledger = swept(tmp_path / "r.jsonl", make_plan("raises", "good", "poor", "miscounts"), 2)
     found = results(ledger)
     assert {place: found[place] for place in found if place[0] in ("good", "poor")} == {
-        place: value for place, value in expected.items() if place[0] != "slow"}
+        place: value for place, value in expected.items() if place[0] != "slow"
+    }
     failures = {place: cell.failure for place, cell in ledger.cells.items() if cell.failure}
-    assert set(failures) == {("raises", 4.0), ("raises", 8.0), ("miscounts", 0.0),
-                             ("miscounts", 4.0), ("miscounts", 8.0)}
+    assert set(failures) == {
+        ("raises", 4.0),
+        ("raises", 8.0),
+        ("miscounts", 0.0),
+        ("miscounts", 4.0),
+        ("miscounts", 8.0),
+    }
     assert "RuntimeError: it is too bright" in failures["raises", 8.0]
     assert "one count for each of 16 slots" in failures["miscounts", 0.0]
     assert found["raises", 0.0][0]
@@ -287,9 +349,14 @@ def test_workers_run_one_thread_and_the_environment_is_restored() -> None:
 
 
 def started(out: Path, workers: int) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, str(HERE / "numpy_sweep.py"), str(out), str(workers)],
-                            cwd=HERE.parent, env=os.environ | {"PYTHONPATH": str(HERE.parent)},
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "numpy_sweep.py"), str(out), str(workers)],
+        cwd=HERE.parent,
+        env=os.environ | {"PYTHONPATH": str(HERE.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def wait_for_rows(process: subprocess.Popen[str], path: Path, number: int) -> None:
@@ -317,7 +384,8 @@ def check_resumes(out: Path, expected: Result, interrupt: int, times: int) -> No
     assert f"{rows} chunks are there already" in text
     plan = make_plan("good", "poor")
     assert results(Ledger(plan, read([path]).rows)) == {
-        place: value for place, value in expected.items() if place[0] != "slow"}
+        place: value for place, value in expected.items() if place[0] != "slow"
+    }
     return process
 
 
@@ -325,8 +393,7 @@ def test_kill_9_of_the_main_process_loses_nothing(tmp_path: Path, expected: Resu
     check_resumes(tmp_path / "killed", expected, signal.SIGKILL, times=2)
 
 
-def test_ctrl_c_keeps_what_is_done_and_leaves_the_files(tmp_path: Path,
-                                                        expected: Result) -> None:
+def test_ctrl_c_keeps_what_is_done_and_leaves_the_files(tmp_path: Path, expected: Result) -> None:
     out = tmp_path / "interrupted"
     check_resumes(out, expected, signal.SIGINT, times=1)
     assert (tmp_path / "interrupted.csv").exists() and (tmp_path / "interrupted.txt").exists()

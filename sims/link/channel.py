@@ -167,18 +167,39 @@ def _model(scenario: Scenario, num_tx_ant: int, precision: str) -> TDL | CDL | N
     speed = scenario.speed / 3.6
     model, spread, carrier = letter.upper(), scenario.delay_spread, scenario.carrier_frequency
     if kind == "tdl":
-        return TDL(model, spread, carrier, min_speed=speed, num_rx_ant=scenario.num_rx_ant,
-                   num_tx_ant=num_tx_ant, precision=precision)
-    return CDL(model, spread, carrier, _array(num_tx_ant, carrier, precision),
-               _array(scenario.num_rx_ant, carrier, precision), "uplink", min_speed=speed,
-               precision=precision)
+        return TDL(
+            model,
+            spread,
+            carrier,
+            min_speed=speed,
+            num_rx_ant=scenario.num_rx_ant,
+            num_tx_ant=num_tx_ant,
+            precision=precision,
+        )
+    return CDL(
+        model,
+        spread,
+        carrier,
+        _array(num_tx_ant, carrier, precision),
+        _array(scenario.num_rx_ant, carrier, precision),
+        "uplink",
+        min_speed=speed,
+        precision=precision,
+    )
 
 
 def _array(num_antennas: int, carrier_frequency: float, precision: str) -> PanelArray:
     """One vertical element, or a half-wavelength row of cross-polarised pairs; all isotropic."""
     dual = num_antennas > 1
-    return PanelArray(1, max(num_antennas // 2, 1), "dual" if dual else "single",
-                      "cross" if dual else "V", "omni", carrier_frequency, precision=precision)
+    return PanelArray(
+        1,
+        max(num_antennas // 2, 1),
+        "dual" if dual else "single",
+        "cross" if dual else "V",
+        "omni",
+        carrier_frequency,
+        precision=precision,
+    )
 
 
 def _cdl_scale(model: CDL) -> float:

@@ -28,8 +28,13 @@ class Codec:
         self._rdtype = tf.float64 if precision == "double" else tf.float32
         self._ldpc = None
         if scenario.coderate is not None:
-            self._ldpc = StagedLDPC(self.k, self.n, scenario.num_bits_per_symbol,
-                                    scenario.num_decoder_iterations, precision)
+            self._ldpc = StagedLDPC(
+                self.k,
+                self.n,
+                scenario.num_bits_per_symbol,
+                scenario.num_decoder_iterations,
+                precision,
+            )
         shape = [None, scenario.num_users, scenario.num_tx_ant, self.n]
         self._graph = tf.function(
             self._decode, input_signature=[tf.TensorSpec(shape, self._rdtype)]
@@ -73,8 +78,9 @@ class StagedLDPC:
             k, n, num_bits_per_symbol=num_bits_per_symbol, precision=precision
         )
         self._codeword, self._information = (
-            LDPC5GDecoder(self.encoder, return_infobits=information, return_state=True,
-                          precision=precision)
+            LDPC5GDecoder(
+                self.encoder, return_infobits=information, return_state=True, precision=precision
+            )
             for information in (False, True)
         )
         self._stages = STAGES if num_iterations > sum(STAGES) else ()

@@ -67,16 +67,21 @@ class Link:
         self.blocks_per_slot = scenario.num_streams
         self.bits_per_slot = scenario.num_streams * scenario.num_info_bits
         self.codec = Codec(scenario, precision)
-        self._channel = TimeChannel(scenario, num_users=scenario.num_users,
-                                    num_tx_ant=scenario.num_tx_ant, precision=precision)
+        self._channel = TimeChannel(
+            scenario,
+            num_users=scenario.num_users,
+            num_tx_ant=scenario.num_tx_ant,
+            precision=precision,
+        )
         self._source = BinarySource(precision=precision)
         self._mapper = Mapper(constellation=self.constellation, precision=precision)
         self._demapper = Demapper("app", constellation=self.constellation, precision=precision)
         self._grid_mapper = ResourceGridMapper(self.resource_grid, precision=precision)
         self._interferer = None
         if scenario.interferer_sir_db is not None:
-            self._interferer = Interferer(scenario, scenario.interferer_sir_db,
-                                          self.resource_grid, precision)
+            self._interferer = Interferer(
+                scenario, scenario.interferer_sir_db, self.resource_grid, precision
+            )
         self._transmit = tf.function(self._simulate)
         self._draw = tf.function(self._channel.taps)
 
@@ -208,8 +213,15 @@ class Link:
         if self._interferer is not None:
             y_time += self._interferer(batch_size)
         y_time = self._impair("rx", y_time + self._noise(tf.shape(y_time), no), no)
-        return Slots(bits, coded_bits, x, y_time, self.demodulate(y_time, self.fft_offset), no,
-                     self._channel.at_samples(taps))
+        return Slots(
+            bits,
+            coded_bits,
+            x,
+            y_time,
+            self.demodulate(y_time, self.fft_offset),
+            no,
+            self._channel.at_samples(taps),
+        )
 
     def _noise(self, shape: tf.Tensor, no: tf.Tensor) -> tf.Tensor:
         parts = config.tf_rng.normal(tf.concat([[2], shape], 0), dtype=self._rdtype)

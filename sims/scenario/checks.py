@@ -60,8 +60,13 @@ def fields(s: Scenario) -> None:
     known("pilot_pattern", s.pilot_pattern, PILOT_PATTERNS)
     for name in ("carrier_frequency", "subcarrier_spacing"):
         _require(0 < getattr(s, name) < math.inf, name, "a positive frequency in Hz", s)
-    for name in ("num_ofdm_symbols", "num_users", "num_tx_ant", "num_rx_ant",
-                 "num_decoder_iterations"):
+    for name in (
+        "num_ofdm_symbols",
+        "num_users",
+        "num_tx_ant",
+        "num_rx_ant",
+        "num_decoder_iterations",
+    ):
         _require(getattr(s, name) >= 1, name, "at least 1", s)
     _require(s.fft_size >= 2, "fft_size", "at least 2", s)
     _require(0 <= s.cp_length <= s.fft_size, "cp_length", f"in 0..fft_size = {s.fft_size}", s)
@@ -106,13 +111,21 @@ def impairments(s: Scenario) -> dict[str, dict[str, Any]]:
 
 
 def _grid(s: Scenario) -> None:
-    _require(s.num_occupied >= 1, "num_guard_carriers",
-             f"such that a subcarrier of fft_size = {s.fft_size} is left", s)
+    _require(
+        s.num_occupied >= 1,
+        "num_guard_carriers",
+        f"such that a subcarrier of fft_size = {s.fft_size} is left",
+        s,
+    )
     pilots = s.pilot_symbols
     _require(len(pilots) >= 1, "pilot_symbols", "at least one OFDM symbol", s)
     _require(list(pilots) == sorted(set(pilots)), "pilot_symbols", "distinct and ascending", s)
-    _require(pilots[0] >= 0 and pilots[-1] < s.num_ofdm_symbols, "pilot_symbols",
-             f"in 0..{s.num_ofdm_symbols - 1}", s)
+    _require(
+        pilots[0] >= 0 and pilots[-1] < s.num_ofdm_symbols,
+        "pilot_symbols",
+        f"in 0..{s.num_ofdm_symbols - 1}",
+        s,
+    )
     _require(len(pilots) < s.num_ofdm_symbols, "pilot_symbols", "fewer than num_ofdm_symbols", s)
     if s.pilot_pattern == "kronecker" and s.num_streams > s.num_occupied:
         raise ValueError(
@@ -136,17 +149,26 @@ def _channel(s: Scenario) -> None:
         _require(s.delay_spread == 0, "delay_spread", f"0 for channel {s.channel!r}", s)
         _require(s.speed == 0, "speed", f"0 for channel {s.channel!r}, which is static", s)
     if s.channel == "awgn":
-        _require(s.num_rx_ant == s.num_streams, "num_rx_ant",
-                 f"the number of streams ({s.num_streams}) for channel 'awgn', where antenna i "
-                 "receives stream i", s)
+        _require(
+            s.num_rx_ant == s.num_streams,
+            "num_rx_ant",
+            f"the number of streams ({s.num_streams}) for channel 'awgn', where antenna i "
+            "receives stream i",
+            s,
+        )
         _require(s.interferer_sir_db is None, "interferer_sir_db", "None for channel 'awgn'", s)
     if s.channel.startswith("cdl"):
-        _require(s.num_users == 1, "num_users", "1 for a CDL channel, whose angles are one user's",
-                 s)
+        _require(
+            s.num_users == 1, "num_users", "1 for a CDL channel, whose angles are one user's", s
+        )
         for name in ("num_tx_ant", "num_rx_ant"):
             n = getattr(s, name)
-            _require(n == 1 or n % 2 == 0, name,
-                     "1 or even for a CDL channel (dual-polarised elements)", s)
+            _require(
+                n == 1 or n % 2 == 0,
+                name,
+                "1 or even for a CDL channel (dual-polarised elements)",
+                s,
+            )
 
 
 def _code(s: Scenario) -> None:

@@ -30,9 +30,16 @@ class Observer(Protocol):
         """Hear that time passes."""
 
 
-def run(plan: Plan, store: Store, factory: Factory, *, workers: int,
-        observer: Observer | None = None, ledger: Ledger | None = None,
-        log: Path | None = None) -> Ledger:
+def run(
+    plan: Plan,
+    store: Store,
+    factory: Factory,
+    *,
+    workers: int,
+    observer: Observer | None = None,
+    ledger: Ledger | None = None,
+    log: Path | None = None,
+) -> Ledger:
     """Compute what a plan still lacks and store it chunk by chunk.
 
     Args:
@@ -96,11 +103,21 @@ def _row(event: Counted, plan: Plan, ledger: Ledger) -> Row:
     unit = event.unit
     contender = ledger.cells[event.label, unit.ebno_db].contender
     return Row(
-        key=plan.key(contender, unit.ebno_db), chunk=unit.chunk, scenario=dict(plan.scenario),
-        receiver=contender.name, options=dict(contender.options), revision=contender.revision,
-        ebno_db=unit.ebno_db, seed=plan.seed, bits=event.bits, blocks=event.blocks,
-        bit_errors=event.bit_errors, block_errors=event.block_errors,
-        seconds=round(event.seconds, 4), versions=dict(plan.versions))
+        key=plan.key(contender, unit.ebno_db),
+        chunk=unit.chunk,
+        scenario=dict(plan.scenario),
+        receiver=contender.name,
+        options=dict(contender.options),
+        revision=contender.revision,
+        ebno_db=unit.ebno_db,
+        seed=plan.seed,
+        bits=event.bits,
+        blocks=event.blocks,
+        bit_errors=event.bit_errors,
+        block_errors=event.block_errors,
+        seconds=round(event.seconds, 4),
+        versions=dict(plan.versions),
+    )
 
 
 def _bury(event: Died, ledger: Ledger, deaths: Counter[tuple[float, int] | None]) -> None:
@@ -110,13 +127,17 @@ def _bury(event: Died, ledger: Ledger, deaths: Counter[tuple[float, int] | None]
     deaths[place] += 1
     if unit is None:
         if deaths[place] >= MAX_DEATHS:
-            raise SweepError(f"workers end before they begin (exit code {event.exit_code}); "
-                             "is there memory for so many? Try fewer --workers")
+            raise SweepError(
+                f"workers end before they begin (exit code {event.exit_code}); "
+                "is there memory for so many? Try fewer --workers"
+            )
         return
     ledger.release(unit)
     if deaths[place] >= MAX_DEATHS:
-        reason = (f"the worker process ended {MAX_DEATHS} times in this chunk "
-                  f"(exit code {event.exit_code}; -9 often means: out of memory)")
+        reason = (
+            f"the worker process ended {MAX_DEATHS} times in this chunk "
+            f"(exit code {event.exit_code}; -9 often means: out of memory)"
+        )
         for label in unit.labels:
             if ledger.cells[label, unit.ebno_db].wants(unit.chunk):
                 ledger.fail(unit, label, reason)

@@ -76,8 +76,10 @@ class SionnaEvaluator:
         llr = receive(slots)
         lost = np.flatnonzero(~np.isfinite(llr.numpy()).all(axis=(1, 2, 3)))
         if lost.size:
-            raise ValueError(f"LLRs are not finite in {lost.size} of {llr.shape[0]} slots, the "
-                             f"first of them number {lost[0]}")
+            raise ValueError(
+                f"LLRs are not finite in {lost.size} of {llr.shape[0]} slots, the "
+                f"first of them number {lost[0]}"
+            )
         return self._link.count(slots, llr)
 
     def traces(self) -> Mapping[str, int]:

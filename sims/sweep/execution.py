@@ -73,8 +73,15 @@ def execute(sweep: Sweep, console: Console) -> int:
         progress = Progress(ledger, sweep.workers, console)
         try:
             with progress:
-                run(sweep.plan, store, sweep.factory, workers=sweep.workers, observer=progress,
-                    ledger=ledger, log=_suffixed(sweep.out, ".log"))
+                run(
+                    sweep.plan,
+                    store,
+                    sweep.factory,
+                    workers=sweep.workers,
+                    observer=progress,
+                    ledger=ledger,
+                    log=_suffixed(sweep.out, ".log"),
+                )
         finally:
             _leave(sweep, ledger, console)
     if progress.timing.first:
@@ -86,7 +93,8 @@ def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:
     """Print the table and write the files that derive from the counts."""
     shown = "\n\n".join(
         table(ledger, quantity, target=target, reference=sweep.reference)
-        for quantity, target in sweep.targets.items())
+        for quantity, target in sweep.targets.items()
+    )
     _say(console, shown)
     _suffixed(sweep.out, ".txt").write_text(shown + "\n", encoding="utf-8")
     write_csv(ledger, _suffixed(sweep.out, ".csv"))
@@ -94,8 +102,11 @@ def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:
     if sweep.plot:
         _draw(ledger, sweep.out, tuple(sweep.targets))
         suffixes += ["png", "svg"]
-    _say(console, f"results: {sweep.out}.{{{','.join(suffixes)}}}"
-         + ("" if ledger.done else "   (* not finished)"))
+    _say(
+        console,
+        f"results: {sweep.out}.{{{','.join(suffixes)}}}"
+        + ("" if ledger.done else "   (* not finished)"),
+    )
 
 
 def _draw(ledger: Ledger, out: Path, quantities: Sequence[str]) -> None:
@@ -115,8 +126,14 @@ def _times(timing: Timing) -> str:
     """Write what the steps cost: first calls compile, the others do not."""
     rows = [["time in a worker", "first call (s)", "then (ms/slot)", "traces"]]
     for step, first in timing.first.items():
-        rows.append([step, f"{first:.1f}", f"{1e3 * timing.per_slot(step):.3g}",
-                     str(timing.traces.get(step, ""))])
+        rows.append(
+            [
+                step,
+                f"{first:.1f}",
+                f"{1e3 * timing.per_slot(step):.3g}",
+                str(timing.traces.get(step, "")),
+            ]
+        )
     retraced = [step for step, count in timing.traces.items() if count > 1]
     warning = f"\ntraced more than once, which costs time: {', '.join(retraced)}"
     return aligned(rows) + (warning if retraced else "")
@@ -131,8 +148,11 @@ def _report_failures(sweep: Sweep, ledger: Ledger, console: Console) -> int:
     for reason, tasks in befell.items():
         _say(console, f"failed: {', '.join(tasks)}: {reason}")
     if befell:
-        _say(console, f"tracebacks are in {_suffixed(sweep.out, '.log')}; once the cause is "
-             "removed, the same command computes what is missing")
+        _say(
+            console,
+            f"tracebacks are in {_suffixed(sweep.out, '.log')}; once the cause is "
+            "removed, the same command computes what is missing",
+        )
     return 1 if befell else 0
 
 

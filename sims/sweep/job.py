@@ -66,10 +66,19 @@ def make_sweep(job: Job) -> Sweep:
     if scenario.coderate is None:
         del targets["bler"]
     contenders = choose_receivers(job.receivers, scenario)
-    plan = Plan(scenario.to_dict(), contenders, choose_points(job.ebno_db), job.rule,
-                job.slots_per_chunk, job.seed, versions())
-    factory = SionnaFactory(plan.scenario, {
-        contender.label: (contender.name, contender.options) for contender in contenders})
+    plan = Plan(
+        scenario.to_dict(),
+        contenders,
+        choose_points(job.ebno_db),
+        job.rule,
+        job.slots_per_chunk,
+        job.seed,
+        versions(),
+    )
+    factory = SionnaFactory(
+        plan.scenario,
+        {contender.label: (contender.name, contender.options) for contender in contenders},
+    )
     out = Path(job.out if job.out is not None else f"results/{scenario.name}")
     return Sweep(plan, factory, out, workers, targets, _reference(job, plan), job.plot)
 
@@ -78,6 +87,8 @@ def _reference(job: Job, plan: Plan) -> str | None:
     if job.reference is None:
         return next((c.label for c in plan.contenders if not c.genie), None)
     if job.reference not in job.receivers:
-        raise ValueError(f"reference must be one of the receivers {', '.join(job.receivers)}, "
-                         f"got {job.reference!r}")
+        raise ValueError(
+            f"reference must be one of the receivers {', '.join(job.receivers)}, "
+            f"got {job.reference!r}"
+        )
     return plan.contenders[list(job.receivers).index(job.reference)].label

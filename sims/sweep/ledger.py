@@ -45,13 +45,18 @@ class Cell:
         """Return the first chunk that is neither there nor under way, if one is wanted."""
         if self.done or self.failure is not None:
             return None
-        return next((chunk for chunk in range(self.taken, self.max_chunks) if self._lacks(chunk)),
-                    None)
+        return next(
+            (chunk for chunk in range(self.taken, self.max_chunks) if self._lacks(chunk)), None
+        )
 
     def wants(self, chunk: int) -> bool:
         """Say whether the task still needs this chunk."""
-        return (not self.done and self.failure is None
-                and self.taken <= chunk < self.max_chunks and self._lacks(chunk))
+        return (
+            not self.done
+            and self.failure is None
+            and self.taken <= chunk < self.max_chunks
+            and self._lacks(chunk)
+        )
 
     def _lacks(self, chunk: int) -> bool:
         return chunk not in self.stored and chunk not in self.pending
@@ -74,10 +79,14 @@ class Ledger:
         self.blocks = 0
         self.cells = {
             (contender.label, ebno): Cell(
-                contender, ebno, plan.rule.chunks(contender.slow, plan.slots_per_chunk))
-            for contender in plan.contenders for ebno in plan.ebno_db}
-        self._by_key = {plan.key(cell.contender, cell.ebno_db): cell
-                        for cell in self.cells.values()}
+                contender, ebno, plan.rule.chunks(contender.slow, plan.slots_per_chunk)
+            )
+            for contender in plan.contenders
+            for ebno in plan.ebno_db
+        }
+        self._by_key = {
+            plan.key(cell.contender, cell.ebno_db): cell for cell in self.cells.values()
+        }
         self._under_way: dict[float, int] = dict.fromkeys(plan.ebno_db, 0)
         for row in rows:
             self.add(row)
@@ -94,9 +103,11 @@ class Ledger:
     @property
     def most_units(self) -> int:
         """How many units are still to be computed if no point stops early."""
-        return sum(max(cell.max_chunks - cell.taken for cell in self._at(ebno) if not cell.done)
-                   for ebno in self.plan.ebno_db
-                   if not all(cell.done for cell in self._at(ebno)))
+        return sum(
+            max(cell.max_chunks - cell.taken for cell in self._at(ebno) if not cell.done)
+            for ebno in self.plan.ebno_db
+            if not all(cell.done for cell in self._at(ebno))
+        )
 
     def add(self, row: Row) -> bool:
         """Take a row in; False if it belongs to no task of this plan."""
@@ -133,8 +144,13 @@ class Ledger:
         for cell in cells:
             cell.pending.add(chunk)
         self._under_way[ebno] += 1
-        return Unit(ebno, chunk, self.plan.chunk_seed(ebno, chunk), self.plan.slots_per_chunk,
-                    tuple(cell.contender.label for cell in cells))
+        return Unit(
+            ebno,
+            chunk,
+            self.plan.chunk_seed(ebno, chunk),
+            self.plan.slots_per_chunk,
+            tuple(cell.contender.label for cell in cells),
+        )
 
     def release(self, unit: Unit) -> None:
         """Count a unit as no longer under way; what it did not deliver is wanted again."""

@@ -104,17 +104,33 @@ class Plan:
 
     def key(self, contender: Contender, ebno_db: float) -> str:
         """Return the identity of one task: equal keys mean interchangeable results."""
-        return digest({
-            "scenario": self.scenario, "receiver": contender.name,
-            "options": contender.options, "revision": contender.revision,
-            "sionna": self.versions.get("sionna"), "ebno_db": ebno_db,
-            "slots_per_chunk": self.slots_per_chunk, "seed": self.seed})
+        return digest(
+            {
+                "scenario": self.scenario,
+                "receiver": contender.name,
+                "options": contender.options,
+                "revision": contender.revision,
+                "sionna": self.versions.get("sionna"),
+                "ebno_db": ebno_db,
+                "slots_per_chunk": self.slots_per_chunk,
+                "seed": self.seed,
+            }
+        )
 
     def chunk_seed(self, ebno_db: float, chunk: int) -> int:
         """Return the seed of a chunk's slots, 62 bits; it does not depend on the receiver."""
-        return int(digest({
-            "scenario": self.scenario, "ebno_db": ebno_db, "chunk": chunk, "seed": self.seed,
-            "slots_per_chunk": self.slots_per_chunk}), 16) >> (256 - 62)
+        return int(
+            digest(
+                {
+                    "scenario": self.scenario,
+                    "ebno_db": ebno_db,
+                    "chunk": chunk,
+                    "seed": self.seed,
+                    "slots_per_chunk": self.slots_per_chunk,
+                }
+            ),
+            16,
+        ) >> (256 - 62)
 
 
 def _check_distinct(name: str, values: Sequence[object]) -> None:

@@ -15,8 +15,13 @@ from types import TracebackType
 from sims.sweep.worker import Factory, Finished, Message, Ready, Unit, serve
 
 # Sums are done in one order only where one thread does them, so every worker gets one.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-                    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(
-            target=serve, args=(theirs, factory, log), daemon=True)
+            target=serve, args=(theirs, factory, log), daemon=True
+        )
         self.process.start()
         # Only the worker may hold its end: its death is then seen as the end of the pipe.
         theirs.close()
@@ -109,8 +115,12 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for worker in self._workers:
             worker.stop()
 

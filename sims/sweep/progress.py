@@ -38,11 +38,16 @@ class Progress:
         """Take note of an event and say at once what went wrong."""
         self.timing.observe(worker, event)
         if isinstance(event, Failed):
-            self._say(f"{event.label} failed at {event.unit.ebno_db:g} dB, chunk "
-                      f"{event.unit.chunk}; the others go on: {event.reason}")
+            self._say(
+                f"{event.label} failed at {event.unit.ebno_db:g} dB, chunk "
+                f"{event.unit.chunk}; the others go on: {event.reason}"
+            )
         elif isinstance(event, Died):
-            doing = "" if event.unit is None else (
-                f" at {event.unit.ebno_db:g} dB, chunk {event.unit.chunk}")
+            doing = (
+                ""
+                if event.unit is None
+                else (f" at {event.unit.ebno_db:g} dB, chunk {event.unit.chunk}")
+            )
             self._say(f"a worker ended{doing} (exit code {event.exit_code}); it is replaced")
 
     def tick(self) -> None:
@@ -59,8 +64,12 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -72,14 +81,17 @@ class Progress:
         cells = self._ledger.cells.values()
         done = sum(cell.done for cell in cells)
         failed = sum(cell.failure is not None for cell in cells)
-        parts = [f"{_clock(self.timing.elapsed)}  {done} of {len(cells)} points done"
-                 + (f", {failed} failed" if failed else ""),
-                 f"{self.timing.slots} slots simulated"]
+        parts = [
+            f"{_clock(self.timing.elapsed)}  {done} of {len(cells)} points done"
+            + (f", {failed} failed" if failed else ""),
+            f"{self.timing.slots} slots simulated",
+        ]
         if not math.isnan(self.timing.rate):
             parts.append(f"{self.timing.rate:.3g} slots/s")
         left = self.timing.left(self._ledger)
-        parts.append("time left not known yet" if math.isnan(left)
-                     else f"about {_clock(left)} left")
+        parts.append(
+            "time left not known yet" if math.isnan(left) else f"about {_clock(left)} left"
+        )
         doing = [_step(begun) for begun in self.timing.doing.values()]
         if doing:
             parts.append("now " + ", ".join(doing))
@@ -94,9 +106,13 @@ class Progress:
         for ebno in plan.ebno_db:
             grid.add_column(f"{ebno:g}", justify="right", no_wrap=True)
         for contender in plan.contenders:
-            grid.add_row(Text(contender.label), *(
-                _cell(self._ledger, self._ledger.cells[contender.label, ebno])
-                for ebno in plan.ebno_db))
+            grid.add_row(
+                Text(contender.label),
+                *(
+                    _cell(self._ledger, self._ledger.cells[contender.label, ebno])
+                    for ebno in plan.ebno_db
+                ),
+            )
         return grid
 
 

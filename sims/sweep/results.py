@@ -13,9 +13,22 @@ from sims.plots import Curve, RatePoint
 from sims.statistics import Estimate, Point, ebno_at, error_rate, gain
 from sims.sweep.ledger import Ledger
 
-COLUMNS = ("receiver", "ebno_db", "complete", "slots",
-           "blocks", "block_errors", "bler", "bler_low", "bler_high",
-           "bits", "bit_errors", "ber", "ber_low", "ber_high")
+COLUMNS = (
+    "receiver",
+    "ebno_db",
+    "complete",
+    "slots",
+    "blocks",
+    "block_errors",
+    "bler",
+    "bler_low",
+    "bler_high",
+    "bits",
+    "bit_errors",
+    "ber",
+    "ber_low",
+    "ber_high",
+)
 
 
 def points(ledger: Ledger, label: str, quantity: str) -> dict[float, Point]:
@@ -31,10 +44,17 @@ def points(ledger: Ledger, label: str, quantity: str) -> dict[float, Point]:
 
 def curves(ledger: Ledger, quantity: str) -> list[Curve]:
     """Return one curve a receiver, with 95 % intervals; `quantity` is "bler" or "ber"."""
-    return [Curve(contender.label, contender.genie, [
+    return [
+        Curve(
+            contender.label,
+            contender.genie,
+            [
                 RatePoint(ebno, _rate(point))
-                for ebno, point in points(ledger, contender.label, quantity).items()])
-            for contender in ledger.plan.contenders]
+                for ebno, point in points(ledger, contender.label, quantity).items()
+            ],
+        )
+        for contender in ledger.plan.contenders
+    ]
 
 
 def table(ledger: Ledger, quantity: str, *, target: float, reference: str | None = None) -> str:
@@ -52,8 +72,11 @@ def table(ledger: Ledger, quantity: str, *, target: float, reference: str | None
     """
     ebno_db = sorted(ledger.plan.ebno_db)
     name = quantity.upper()
-    header = [f"{name} at Eb/N0 =", *(f"{ebno:g} dB" for ebno in ebno_db),
-              f"dB at {name} {target:g} [95 %]"]
+    header = [
+        f"{name} at Eb/N0 =",
+        *(f"{ebno:g} dB" for ebno in ebno_db),
+        f"dB at {name} {target:g} [95 %]",
+    ]
     base = None
     if reference is not None:
         header.append(f"dB gained over {reference} [95 %]")
@@ -62,8 +85,9 @@ def table(ledger: Ledger, quantity: str, *, target: float, reference: str | None
     for contender in ledger.plan.contenders:
         curve = points(ledger, contender.label, quantity)
         row = [contender.label + (" (genie)" if contender.genie else "")]
-        row += [_cell(_rate(curve[ebno]), ledger.cells[contender.label, ebno].done)
-                for ebno in ebno_db]
+        row += [
+            _cell(_rate(curve[ebno]), ledger.cells[contender.label, ebno].done) for ebno in ebno_db
+        ]
         row.append(_interval(ebno_at(target, curve)))
         if base is not None:
             same = contender.label == reference
@@ -82,9 +106,13 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     long  1.0
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) if place else cell.ljust(width)
-                       for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
-             for row in rows]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
     return "\n".join([lines[0].rstrip(), "-" * len(lines[0]), *map(str.rstrip, lines[1:])])
 
 
@@ -98,14 +126,27 @@ def write_csv(ledger: Ledger, path: Path) -> None:
             bers = points(ledger, contender.label, "ber")
             for ebno in blers:
                 cell = ledger.cells[contender.label, ebno]
-                writer.writerow([contender.label, ebno, cell.done, blers[ebno].errors.size,
-                                 *_totals(blers[ebno]), *_totals(bers[ebno])])
+                writer.writerow(
+                    [
+                        contender.label,
+                        ebno,
+                        cell.done,
+                        blers[ebno].errors.size,
+                        *_totals(blers[ebno]),
+                        *_totals(bers[ebno]),
+                    ]
+                )
 
 
 def _totals(point: Point) -> Sequence[float]:
     estimate = _rate(point)
-    return (point.errors.size * point.per_slot, int(point.errors.sum()),
-            estimate.value, estimate.low, estimate.high)
+    return (
+        point.errors.size * point.per_slot,
+        int(point.errors.sum()),
+        estimate.value,
+        estimate.low,
+        estimate.high,
+    )
 
 
 def _rate(point: Point) -> Estimate:

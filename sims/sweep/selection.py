@@ -65,11 +65,13 @@ def choose_receivers(texts: Sequence[str], scenario: Scenario) -> tuple[Contende
         complete = resolve(name, options)
         reason = receiver.requires(scenario)
         if reason is not None:
-            raise ValueError(f"receiver {name!r} cannot run in scenario {scenario.name!r}: "
-                             f"{reason}")
+            raise ValueError(
+                f"receiver {name!r} cannot run in scenario {scenario.name!r}: {reason}"
+            )
         label = receiver.label + (f" ({given.replace(',', ', ')})" if given else "")
-        contenders.append(Contender(name, complete, label, receiver.revision, receiver.slow,
-                                    receiver.genie))
+        contenders.append(
+            Contender(name, complete, label, receiver.revision, receiver.slow, receiver.genie)
+        )
     return tuple(contenders)
 
 
@@ -95,8 +97,10 @@ def choose_points(texts: Sequence[str | float]) -> tuple[float, ...]:
             continue
         start, stop, step = numbers
         if step <= 0 or stop < start or (stop - start) / step >= MAX_POINTS:
-            raise ValueError("ebno_db start:stop:step needs start <= stop, a positive step and at "
-                             f"most {MAX_POINTS} points, got {text!r}")
+            raise ValueError(
+                "ebno_db start:stop:step needs start <= stop, a positive step and at "
+                f"most {MAX_POINTS} points, got {text!r}"
+            )
         # Half a step in a thousand absorbs the rounding of decimal steps such as 0.1.
         count = math.floor((stop - start) / step + 5e-4) + 1
         points += [round(start + step * index, 9) for index in range(count)]
@@ -106,8 +110,10 @@ def choose_points(texts: Sequence[str | float]) -> tuple[float, ...]:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries on which results depend."""
     names = ("sionna", "tensorflow", "keras", "numpy")
-    return {"python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in names}}
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+    }
 
 
 def describe_all() -> str:
@@ -118,7 +124,8 @@ def describe_all() -> str:
         lines.append(
             f"  {name:20} {scenario.channel}, {scenario.delay_spread * 1e9:g} ns, "
             f"{scenario.speed:g} km/h, {scenario.num_users} x {scenario.num_tx_ant} streams, "
-            f"{scenario.num_rx_ant} antennas, {2**scenario.num_bits_per_symbol}-QAM, {code}")
+            f"{scenario.num_rx_ant} antennas, {2**scenario.num_bits_per_symbol}-QAM, {code}"
+        )
     lines.append("receivers (slow ones get --max-slots-slow; a genie knows what none can):")
     for name, receiver in RECEIVERS.items():
         marks = "".join(f" [{mark}]" for mark in ("slow", "genie") if getattr(receiver, mark))

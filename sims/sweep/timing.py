@@ -71,8 +71,10 @@ class Timing:
         """Seconds that the rest takes if errors go on as so far; NaN while that is unknown."""
         seconds, plan = 0.0, ledger.plan
         for ebno in plan.ebno_db:
-            slots = {contender.label: expected_slots(ledger, ledger.cells[contender.label, ebno])
-                     for contender in plan.contenders}
+            slots = {
+                contender.label: expected_slots(ledger, ledger.cells[contender.label, ebno])
+                for contender in plan.contenders
+            }
             seconds += sum(count * self._cost(label) for label, count in slots.items() if count)
             if max(slots.values()):
                 seconds += max(slots.values()) * self._cost("link")

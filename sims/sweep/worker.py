@@ -160,8 +160,16 @@ def _work(evaluator: Evaluator, unit: Unit, seen: set[str]) -> Iterator[Message]
             yield Failed(unit, label, _reason())
         else:
             seconds = time.perf_counter() - start
-            yield Counted(unit, label, evaluator.bits, evaluator.blocks, bit_errors,
-                          block_errors, seconds, first_call)
+            yield Counted(
+                unit,
+                label,
+                evaluator.bits,
+                evaluator.blocks,
+                bit_errors,
+                block_errors,
+                seconds,
+                first_call,
+            )
     yield Finished(unit, simulated, first, evaluator.traces())
 
 
@@ -175,8 +183,9 @@ def _reason() -> str:
 def _per_slot(errors: ArrayLike, num_slots: int) -> list[int]:
     counts = np.asarray(errors)
     if counts.shape != (num_slots,):
-        raise ValueError(f"expected one count for each of {num_slots} slots, got shape "
-                         f"{counts.shape}")
+        raise ValueError(
+            f"expected one count for each of {num_slots} slots, got shape {counts.shape}"
+        )
     return [int(count) for count in counts]
 
 
