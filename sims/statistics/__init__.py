@@ -1,0 +1,20 @@
+"""Rates, intervals and comparisons from per-slot error counts.
+
+Bit and block errors cluster in slots: a slot in a fade loses many at once. Everything here takes
+the slot as the unit that is independent, and resamples or sums over slots. What was not simulated
+is NaN.
+"""
+
+from sims.statistics.crossings import ebno_at, gain
+from sims.statistics.rates import UNKNOWN, Estimate, Point, compare, curve_points, error_rate
+
+__all__ = [
+    "UNKNOWN",
+    "Estimate",
+    "Point",
+    "compare",
+    "curve_points",
+    "ebno_at",
+    "error_rate",
+    "gain",
+]
