@@ -179,7 +179,7 @@ def test_counts_depend_on_the_seed_alone_and_nothing_is_traced_twice(
     assert first == again != other
     assert all(len(c) == 8 for pair in first.values() for c in pair)
     assert sum(first["ls"][0]) > sum(first["genie"][0]) > sum(other["genie"][0])
-    assert evaluator.traces() == {"genie": 1, "ls": 1}
+    assert evaluator.traces() == {"genie": 1, "ls": 1, "link": 1}
 
 
 def test_llrs_that_are_not_numbers_are_an_error_not_a_count(evaluator: SionnaEvaluator) -> None:

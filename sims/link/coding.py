@@ -44,6 +44,11 @@ class Codec:
         """Encodes bits ``[B, num_users, num_tx_ant, k]`` to ``[B, num_users, num_tx_ant, n]``."""
         return bits if self._ldpc is None else self._ldpc.encoder(bits)
 
+    @property
+    def num_traces(self) -> int:
+        """How often the decoder was traced."""
+        return self._graph.experimental_get_tracing_count()
+
     def decode(self, llr: tf.Tensor) -> tf.Tensor:
         """Decides bits ``[B, num_users, num_tx_ant, k]`` from LLRs of the n coded bits."""
         return self._graph(tf.cast(llr, self._rdtype))

@@ -102,6 +102,11 @@ class Link:
             raise ValueError(f"batch_size must be an integer >= 1, got {batch_size!r}")
         return self._transmit(batch_size, tf.cast(ebno_db, self._rdtype))
 
+    @property
+    def num_traces(self) -> int:
+        """How often the graph traced most was traced: 1 while all slots came in equal batches."""
+        return max(self._transmit.experimental_get_tracing_count(), self.codec.num_traces)
+
     @cached_property
     def fft_offset(self) -> int:
         """The FFT window offset of largest signal to self-interference ratio, from other draws."""

@@ -83,8 +83,8 @@ class SionnaEvaluator:
         return self._link.count(slots, llr)
 
     def traces(self) -> Mapping[str, int]:
-        """Return how often each receiver was traced; more than once costs time at every point."""
-        return dict(self._traces)
+        """Return how often each step was traced; more than once costs time at every point."""
+        return {**self._traces, "link": self._link.num_traces}
 
     def _compile(self, label: str) -> Callable[[Slots], Any]:
         import tensorflow as tf
