@@ -65,7 +65,7 @@ def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str
             COLORS[index % len(COLORS)],
             MARKERS[index % len(MARKERS)],
             line,
-            shift=4.0 * (index - (len(curves) - 1) / 2),
+            shift=2.5 * (index - (len(curves) - 1) / 2),
         )
     if quantity == "bler":
         axes.set_ylim(top=1.3)

@@ -1,0 +1,51 @@
+"""The README: its script runs as it stands and shows what it says, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def rates(output):
+    """Receiver -> block error rates, of what the script prints."""
+    lines = re.findall(r"^(.+?) +BLER at .*?: ([\d. ]+)$", output, re.MULTILINE)
+    return {name: [float(rate) for rate in found.split()] for name, found in lines}
+
+
+@pytest.mark.tensorflow_only
+def test_the_script_runs_and_shows_the_gain_that_is_printed_below_it():
+    (script,) = blocks("python")
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=500
+    )
+    assert run.returncode == 0, run.stderr
+    (shown,) = [found for found in map(rates, blocks("")) if found]
+    for found in (rates(run.stdout), shown):
+        ours, theirs = found["fixed poles"], found["LS"]
+        assert len(ours) == len(theirs) == 3
+        assert all(a < b for a, b in zip(ours, theirs, strict=True)), found
+
+
+def test_links_and_files_exist():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
+    configs = re.findall(r"--config (\S+\.yaml)", TEXT)
+    assert links and configs
+    for path in (*links, *configs):
+        assert (ROOT / path).is_file(), path
+
+
+def test_commands_are_targets_of_the_makefile():
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    used = set(re.findall(r"\bmake ([a-z-]+)", TEXT))
+    assert {"sweep", "test"} <= used <= set(targets)
