@@ -53,7 +53,10 @@ def bptt(
         window: samples per antenna of the delay line before the poles, >= 0; None: as many as
             FixedPoleEqualizer without poles has.
         delay: decision delay in samples, >= 0; None: half of window + num_poles.
-        learning_rate: of Adam, at first; it decays to zero along half a cosine.
+        learning_rate: of Adam, at first; it decays to zero along half a cosine. Of 0.003, 0.01,
+            0.03 and 0.1 on 48 slots of cdl_2x2, nominal_siso and short_cp, the last two have bit
+            error rates within 3 % of each other, the others are worse; twice the steps change it
+            by less than 1 %.
         num_steps: most steps of Adam.
         patience: steps without a smaller held-out error after which a slot stops, >= 1.
         held_out: share of the pilots that decide when to stop and give the error variance.
