@@ -142,7 +142,7 @@ class TimeFrontEnd(FrontEnd):
             parts.append(self._spectra(take_samples(y, samples), places))
         if len(self.poles):
             last = int(self._starts[symbols[-1]]) + self.fft_size
-            states = self._states(y[..., :last])
+            states = self._states(self._complete(y)[..., :last])
             samples = self._starts[symbols][:, None] + np.arange(self.fft_size) - self.window
             parts.append(self._spectra(take_samples(states, samples), places))
         features = ops.concatenate(parts, axis=2)  # [B, A, F, P]
@@ -155,7 +155,7 @@ class TimeFrontEnd(FrontEnd):
         """Outputs ``[B, S, M, fft_size]`` of weights ``[B, A F, S]``; states are never formed."""
         num_ant, num_streams = y.shape[1], weights.shape[-1]
         per_antenna = ops.reshape(weights, (-1, num_ant, self.num_features, num_streams))
-        u = ops.swapaxes(y, 1, 2)
+        u = ops.swapaxes(self._complete(y), 1, 2)
         samples = self._starts[:, None] + np.arange(self.fft_size)
         segments = 0.0
         if self.window:
@@ -171,6 +171,11 @@ class TimeFrontEnd(FrontEnd):
             output = recurrence.output(u, self.poles, bank, basis=self.basis)
             segments += take_samples(ops.swapaxes(output, 1, 2), samples - self.window)
         return ops.take(self._dft(segments), self._bins, axis=-1)
+
+    def _complete(self, y: Tensor) -> Tensor:
+        """``y`` as far as the last output looks: the filters ring on after the last sample."""
+        missing = int(self._starts[-1]) + self.fft_size - y.shape[-1]
+        return ops.pad(y, [(0, 0)] * (len(y.shape) - 1) + [(0, max(0, missing))])
 
     def _states(self, y: Tensor) -> Tensor:
         states = recurrence.states(ops.swapaxes(y, 1, 2), self.poles, basis=self.basis)

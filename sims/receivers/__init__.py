@@ -25,16 +25,16 @@ from sims.receivers.ours import fixed_pole
 from sims.receivers.wiener import genie_wiener
 
 RECEIVERS: dict[str, Receiver] = {
-    "fixed_pole": Receiver(fixed_pole, "fixed poles, ring"),
-    "fixed_pole_log": Receiver(partial(fixed_pole, placement="log_spaced"), "fixed poles, log"),
-    "fixed_pole_disc": Receiver(partial(fixed_pole, placement="disc"), "fixed poles, disc"),
+    "fixed_pole": Receiver(fixed_pole, "fixed poles, ring", revision=2),
+    "fixed_pole_log": Receiver(partial(fixed_pole, placement="log_spaced"), "fixed poles, log", revision=2),
+    "fixed_pole_disc": Receiver(partial(fixed_pole, placement="disc"), "fixed poles, disc", revision=2),
     "fixed_pole_frequency": Receiver(
         partial(fixed_pole, domain="frequency"), "fixed poles, frequency domain"
     ),
-    "fixed_pole_tracking": Receiver(partial(fixed_pole, tracking=True), "fixed poles, moving"),
-    "window": Receiver(partial(fixed_pole, num_poles=0), "window, no poles"),
+    "fixed_pole_tracking": Receiver(partial(fixed_pole, tracking=True), "fixed poles, moving", revision=2),
+    "window": Receiver(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
     "perfect_csi": Receiver(perfect_csi, "perfect CSI, one tap", genie=True),
-    "genie_wiener": Receiver(genie_wiener, "true taps, Wiener in time", genie=True),
+    "genie_wiener": Receiver(genie_wiener, "true taps, Wiener in time", genie=True, revision=2),
     "ls_lin": Receiver(ls_lin, "LS, linear", requires=orthogonal_pilots),
     "ls_lin_time_avg": Receiver(
         ls_lin_time_avg, "LS, linear, time average", requires=orthogonal_pilots
@@ -48,9 +48,9 @@ RECEIVERS: dict[str, Receiver] = {
         requires=orthogonal_pilots,
     ),
     "kbest": Receiver(kbest, "K-Best, joint LMMSE", slow=True, requires=several_streams),
-    "ep": Receiver(ep, "EP, joint LMMSE", requires=several_streams),
-    "esn": Receiver(esn, "tanh ESN"),
-    "bptt": Receiver(bptt, "BPTT, poles learned (Adam)", slow=True),
+    "ep": Receiver(ep, "EP, joint LMMSE", revision=2, requires=several_streams),
+    "esn": Receiver(esn, "tanh ESN", revision=2),
+    "bptt": Receiver(bptt, "BPTT, poles learned (Adam)", revision=2, slow=True),
 }
 
 

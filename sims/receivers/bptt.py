@@ -193,8 +193,12 @@ class BPTTReceiver:
         return train(objective, initial, optimizer=self._optimizer, patience=self._patience)
 
     def _delayed(self, y: tf.Tensor) -> tf.Tensor:
-        """What leaves the delay line, which is what drives the bank: [B, W + T, A]."""
-        return tf.pad(tf.transpose(y, [0, 2, 1]), [[0, 0], [self._window, 0], [0, 0]])
+        """What leaves the delay line, which is what drives the bank: [B, W + T + delay, A].
+
+        The filters ring on after the last sample, so zeros follow it.
+        """
+        padding = [[0, 0], [self._window, self._delay], [0, 0]]
+        return tf.pad(tf.transpose(y, [0, 2, 1]), padding)
 
     def _pilot_outputs(self, weights: Weights, u: tf.Tensor, pilots: tf.Tensor) -> tf.Tensor:
         """Outputs [B, E, S] on the pilot symbols' elements."""

@@ -73,6 +73,7 @@ def esn(
     def receive(slots: Slots) -> tf.Tensor:
         y = slots.y_time[:, 0]
         power = tf.reduce_mean(tf.abs(y) ** 2, axis=[1, 2])
+        y = tf.pad(y, [[0, 0], [0, 0], [0, delay]])  # the network rings on after the last sample
         u = _window(y / tf.cast(tf.sqrt(power), cdtype)[:, None, None], window)
         features = _spectra(tf.concat([run(u) / input_scale, u], axis=1), waveform, delay, grid)
         pilots = tf.gather(features, pilot_symbols, axis=1)

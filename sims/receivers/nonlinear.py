@@ -76,9 +76,9 @@ def ep(
         link.stream_management,
         num_bits_per_symbol=link.scenario.num_bits_per_symbol,
         l=num_iterations,
-        precision=link.resource_grid.precision,
+        precision="double",  # its divisions by small variances fail in single precision
     )
-    return _receiver(link, detector, ESTIMATORS[estimator](link))
+    return _receiver(link, detector, ESTIMATORS[estimator](link), double=True)
 
 
 ESTIMATORS: dict[str, Callable[[Link], Estimator]] = {
@@ -89,9 +89,12 @@ ESTIMATORS: dict[str, Callable[[Link], Estimator]] = {
 
 
 def _receiver(
-    link: Link, detector: EPDetector | KBestDetector, estimate: Estimator
+    link: Link, detector: EPDetector | KBestDetector, estimate: Estimator, *, double: bool = False
 ) -> Callable[[Slots], tf.Tensor]:
     """Detect slot by slot: several times less memory, and faster for it, than all at once."""
+    cdtype, rdtype = link.resource_grid.cdtype, link.resource_grid.rdtype
+    if double:
+        cdtype, rdtype = tf.complex128, tf.float64
 
     def receive(slots: Slots) -> tf.Tensor:
         h_hat, err_var = estimate(slots)
@@ -99,9 +102,11 @@ def _receiver(
 
         def one_slot(parts: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
             y, h, variance = parts
-            return detector(y[None], h[None], variance[None], slots.no)[0]
+            y, h, variance = tf.cast(y, cdtype), tf.cast(h, cdtype), tf.cast(variance, rdtype)
+            llr = detector(y[None], h[None], variance[None], tf.cast(slots.no, rdtype))[0]
+            return tf.cast(llr, link.resource_grid.rdtype)
 
-        rdtype = link.resource_grid.rdtype
-        return tf.map_fn(one_slot, (slots.y, h_hat, err_var), fn_output_signature=rdtype)
+        dtype = link.resource_grid.rdtype
+        return tf.map_fn(one_slot, (slots.y, h_hat, err_var), fn_output_signature=dtype)
 
     return receive

@@ -3,12 +3,15 @@
     x_hat_s[n] = sum_{a,w} conj(w_s[a, w]) y_a[n + delay - w],   w_s = C^-1 p_s
     C = E[y y^H],   p_s = E[y conj(x_s[n])]
 
-The transmitted waveform is taken as stationary with the spectrum of the occupied subcarriers, so
+The transmitted waveform is taken as stationary with its correlation averaged over time: a symbol
+of N + CP samples is correlated with itself alone, so the spectrum leaks into empty subcarriers,
 
-    C_ab[i, j] = (1/N) sum_{k occupied} sum_s H_as(k) conj(H_bs(k)) exp(j 2 pi k (j - i)/N) + no I
-    p_as[w]    = (1/N) sum_{k occupied} H_as(k) exp(j 2 pi k (delay - w) / N)
+    r[v] = max(0, 1 - |v| / (N + CP)) (1/N) sum_{k occupied} exp(j 2 pi k v / N)
+    C_ab[i, j] = (1/G) sum_g S(g) sum_s H_as(g) conj(H_bs(g)) exp(j 2 pi g (j - i) / G) + no I
+    p_as[w]    = (1/G) sum_g S(g) H_as(g) exp(j 2 pi g (delay - w) / G)
 
-for filter positions i, j. Prefix removal, FFT and a bias removal per subcarrier follow; the
+for filter positions i, j, with S the DFT of r on a grid of G points that is fine enough to hold
+all lags. Prefix removal, FFT and a bias removal per subcarrier follow; the
 effective noise has its exact parts (noise through the filter, other streams) and, for combined
 taps that outrun the prefix by e samples, gain 1 - e/N and interference 2 e/N - (e/N)^2.
 """
@@ -55,27 +58,33 @@ def genie_wiener(
     extract = data_elements(link)
 
     def receive(slots: Slots) -> tf.Tensor:
-        taps = _symbol_taps(slots.h_time, link, waveform)
-        weights = _wiener_weights(taps, slots.no, design)
-        x_hat = _equalize(slots.y_time, weights, waveform, delay)
-        gain, no_eff = _after_equalization(weights, taps, slots.no, design)
+        no = tf.cast(slots.no, tf.float64)
+        taps = tf.cast(_symbol_taps(slots.h_time, link, waveform), tf.complex128)
+        weights = _wiener_weights(taps, no, design)
+        y = tf.cast(slots.y_time, tf.complex128)
+        x_hat = _equalize(y, weights, waveform, delay)
+        gain, no_eff = _after_equalization(weights, taps, no, design)
         x_hat = tf.gather(x_hat, design.subcarriers, axis=-1)
         no_eff = tf.broadcast_to(no_eff / tf.abs(gain) ** 2, tf.shape(x_hat))
-        return link.demap(extract(x_hat / gain), extract(no_eff))
+        x_hat = tf.cast(extract(x_hat / gain), slots.y_time.dtype)
+        return link.demap(x_hat, extract(no_eff))
 
     return receive
 
 
 class _Design(NamedTuple):
-    """Constants of one link, window and delay; matrices in the link's complex type."""
+    """Constants of one link, window and delay; matrices complex128.
 
-    response: tf.Tensor  # [L, K] taps -> occupied subcarriers
-    correlation: tf.Tensor  # [K, 2W - 1] spectrum -> correlation at steps -(W-1) .. W-1
+    Without noise the weights on empty subcarriers are large, and what they do cancels.
+    """
+
+    response: tf.Tensor  # [L, G] taps -> fine frequency grid
+    correlation: tf.Tensor  # [G, 2W - 1] spectrum -> correlation at steps -(W-1) .. W-1
     steps: np.ndarray  # [W, W] int, which of them belongs to filter positions i, j
-    steering: tf.Tensor  # [K, W] spectrum -> correlation with the wanted sample
+    steering: tf.Tensor  # [G, W] spectrum -> correlation with the wanted sample
     filter_response: tf.Tensor  # [W, K]
     combined: tf.Tensor  # [W + L - 1, K] combined taps -> useful gain, prefix overrun included
-    overrun: tf.Tensor  # [W + L - 1] float, interference per combined tap power
+    overrun: tf.Tensor  # [W + L - 1] float64, interference per combined tap power
     subcarriers: tf.Tensor  # [K] int
     window: int
     shift: int  # of the FFT window, samples (<= 0)
@@ -83,7 +92,7 @@ class _Design(NamedTuple):
 
 def _design(link: Link, window: int, delay: int) -> _Design:
     grid = pilot_grid(link.resource_grid)
-    size, prefix, cdtype = grid.fft_size, link.scenario.cp_length, link.resource_grid.cdtype
+    size, prefix = grid.fft_size, link.scenario.cp_length
     k = grid.frequencies
     positions = np.arange(window)
     lags = np.arange(link.l_min, link.l_max + 1)
@@ -92,18 +101,29 @@ def _design(link: Link, window: int, delay: int) -> _Design:
     lost = lost_share(combined, shift, prefix, size)
     spread = np.arange(1 - window, window)
     double = tf.complex128
+    fine = 2 * (window + lags.size + abs(delay))
+    fine_k = np.arange(fine)
+    spectrum = _spectrum(k, size, prefix, fine)[:, None] / fine
     return _Design(
-        response=tf.constant(fourier(k, lags, size).T, double),
-        correlation=tf.constant(fourier(k, -spread, size) / size, double),
+        response=tf.constant(fourier(fine_k, lags, fine).T, double),
+        correlation=tf.constant(fourier(fine_k, -spread, fine) * spectrum, double),
         steps=positions[None, :] - positions[:, None] + window - 1,
-        steering=tf.constant(fourier(k, positions - delay, size) / size, double),
-        filter_response=tf.constant(fourier(k, positions, size).T, cdtype),
-        combined=tf.constant((fourier(k, combined, size) * (1 - lost)).T, cdtype),
-        overrun=tf.constant(2 * lost - lost**2, link.resource_grid.rdtype),
+        steering=tf.constant(fourier(fine_k, positions - delay, fine) * spectrum, double),
+        filter_response=tf.constant(fourier(k, positions, size).T, double),
+        combined=tf.constant((fourier(k, combined, size) * (1 - lost)).T, double),
+        overrun=tf.constant(2 * lost - lost**2, tf.float64),
         subcarriers=tf.constant(grid.subcarriers, tf.int32),
         window=window,
         shift=shift,
     )
+
+
+def _spectrum(k: np.ndarray, size: int, prefix: int, fine: int) -> np.ndarray:
+    """S(g) [fine] of the waveform, with r cut beyond the lags that the grid can tell apart."""
+    lags = np.arange(fine) - fine // 2
+    correlation = np.maximum(1 - np.abs(lags) / (size + prefix), 0.0)
+    correlation = correlation * fourier(k, -lags, size).sum(axis=0) / size
+    return np.fft.fft(np.fft.ifftshift(correlation))
 
 
 def _symbol_taps(h_time: tf.Tensor, link: Link, waveform: Waveform) -> tf.Tensor:
@@ -115,8 +135,8 @@ def _symbol_taps(h_time: tf.Tensor, link: Link, waveform: Waveform) -> tf.Tensor
 
 
 def _wiener_weights(taps: tf.Tensor, no: tf.Tensor, design: _Design) -> tf.Tensor:
-    """Solve the normal equations in double precision: [B, M', S, A, W], not yet conjugated."""
-    h = tf.tensordot(tf.cast(taps, tf.complex128), design.response, 1)
+    """Solve the normal equations: [B, M', S, A, W], not yet conjugated."""
+    h = tf.tensordot(taps, design.response, 1)
     num_antennas, num_streams, window = h.shape[2], h.shape[3], design.window
     spectrum = tf.einsum("tmask,tmbsk->tmabk", h, tf.math.conj(h))
     correlation = tf.tensordot(spectrum, design.correlation, 1)
@@ -129,7 +149,7 @@ def _wiener_weights(taps: tf.Tensor, no: tf.Tensor, design: _Design) -> tf.Tenso
     wanted = tf.reshape(wanted, [-1, h.shape[1], size, num_streams])
     weights = tf.linalg.cholesky_solve(tf.linalg.cholesky(correlation), wanted)
     weights = tf.reshape(weights, [-1, h.shape[1], num_antennas, window, num_streams])
-    return tf.cast(tf.transpose(weights, [0, 1, 4, 2, 3]), taps.dtype)
+    return tf.transpose(weights, [0, 1, 4, 2, 3])
 
 
 def _equalize(y_time: tf.Tensor, weights: tf.Tensor, waveform: Waveform, delay: int) -> tf.Tensor:
