@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+import yaml
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_loader
 from rich.console import Console
 
 if TYPE_CHECKING:
     from sims.sweep.execution import Sweep
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
+
+from sims.sweep.notation import load
 
 DEFAULT_RECEIVERS = [
     "fixed_pole",
@@ -69,6 +72,7 @@ class Parser(ArgumentParser):
 
 def make_parser() -> Parser:
     """Return the parser of this command."""
+    set_loader("yaml", load, exceptions=(yaml.YAMLError,))
     parser = Parser(
         prog="ber_sweep.py",
         description=__doc__,
@@ -103,9 +107,10 @@ def make_parser() -> Parser:
         "--receivers",
         type=str,
         nargs="+",
-        default=DEFAULT_RECEIVERS,
+        default=None,
         metavar="NAME[:OPTION=VALUE,...]",
-        help="receivers to compare, see --list",
+        help=f"receivers to compare, see --list (default: those that can run of "
+        f"{' '.join(DEFAULT_RECEIVERS)})",
     )
     add(
         "--ebno-db",
@@ -187,10 +192,20 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # A cluster's way of saying Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = make_parser()
-    # A blank keeps argparse from taking the range -4:10:2 for a flag.
-    given = parser.parse_args([" " + w if re.match(r"-[\d.]", w) else w for w in words])
+    try:
+        # A blank keeps argparse from taking the range -4:10:2 for a flag.
+        given = parser.parse_args([" " + w if re.match(r"-[\d.]", w) else w for w in words])
+        return sweep(given, parser, shlex.join([sys.executable, sys.argv[0], *words]))
+    except KeyboardInterrupt:
+        print("interrupted before anything was computed", file=sys.stderr)
+        return 130
 
+
+def sweep(given: Namespace, parser: Parser, command: str) -> int:
+    """Run the sweep that the flags describe; `command` is what a user repeats to resume it."""
     # Only now: --help and mistyped flags need not wait for TensorFlow.
     from sims.sweep import SweepError
     from sims.sweep.quiet import quiet_stderr
@@ -203,16 +218,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.list:
         console.print(describe_all(), markup=False, highlight=False, soft_wrap=True)
         return 0
-    sweep = prepare(given, parser)
-    # A cluster's way of saying Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    chosen = prepare(given, parser)
     try:
-        return execute(sweep, console)
+        return execute(chosen, console)
     except (OSError, SweepError, KeyboardInterrupt) as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if interrupted else f"{parser.prog}: error: {error}"
-        command = shlex.join([sys.executable, sys.argv[0], *words])
-        print(f"{reason}\nWhat was stored is kept. To resume:\n  {command}", file=sys.stderr)
+        kept = chosen.out.with_name(chosen.out.name + ".jsonl").is_file()
+        hint = f"\nWhat was stored is kept. To resume:\n  {command}" if kept else ""
+        print(reason + hint, file=sys.stderr)
         return 130 if interrupted else 1
 
 
@@ -220,8 +234,14 @@ def prepare(given: Namespace, parser: Parser) -> Sweep:
     """Return the sweep that the flags describe; exit with one line if there is no such sweep."""
     from sims.sweep import StoppingRule
     from sims.sweep.job import Job, make_sweep
+    from sims.sweep.selection import choose_scenario, runnable
 
     try:
+        if given.receivers is None:
+            scenario = choose_scenario(given.scenario, given.set)
+            given.receivers, left_out = runnable(DEFAULT_RECEIVERS, scenario)
+            for name, reason in left_out.items():
+                print(f"left out: {name}, which {reason}")
         rule = StoppingRule(given.target_block_errors, given.max_slots, given.max_slots_slow)
         return make_sweep(
             Job(

@@ -26,12 +26,18 @@ from sims.receivers.wiener import genie_wiener
 
 RECEIVERS: dict[str, Receiver] = {
     "fixed_pole": Receiver(fixed_pole, "fixed poles, ring", revision=2),
-    "fixed_pole_log": Receiver(partial(fixed_pole, placement="log_spaced"), "fixed poles, log", revision=2),
-    "fixed_pole_disc": Receiver(partial(fixed_pole, placement="disc"), "fixed poles, disc", revision=2),
+    "fixed_pole_log": Receiver(
+        partial(fixed_pole, placement="log_spaced"), "fixed poles, log", revision=2
+    ),
+    "fixed_pole_disc": Receiver(
+        partial(fixed_pole, placement="disc"), "fixed poles, disc", revision=2
+    ),
     "fixed_pole_frequency": Receiver(
         partial(fixed_pole, domain="frequency"), "fixed poles, frequency domain"
     ),
-    "fixed_pole_tracking": Receiver(partial(fixed_pole, tracking=True), "fixed poles, moving", revision=2),
+    "fixed_pole_tracking": Receiver(
+        partial(fixed_pole, tracking=True), "fixed poles, moving", revision=2
+    ),
     "window": Receiver(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
     "perfect_csi": Receiver(perfect_csi, "perfect CSI, one tap", genie=True),
     "genie_wiener": Receiver(genie_wiener, "true taps, Wiener in time", genie=True, revision=2),

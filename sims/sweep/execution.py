@@ -90,18 +90,18 @@ def execute(sweep: Sweep, console: Console) -> int:
 
 
 def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:
-    """Print the table and write the files that derive from the counts."""
+    """Write the files that derive from the counts, and print the table."""
     shown = "\n\n".join(
         table(ledger, quantity, target=target, reference=sweep.reference)
         for quantity, target in sweep.targets.items()
     )
-    _say(console, shown)
     _suffixed(sweep.out, ".txt").write_text(shown + "\n", encoding="utf-8")
     write_csv(ledger, _suffixed(sweep.out, ".csv"))
     suffixes = ["jsonl", "csv", "txt"]
     if sweep.plot:
         _draw(ledger, sweep.out, tuple(sweep.targets))
         suffixes += ["png", "svg"]
+    _say(console, shown)
     _say(
         console,
         f"results: {sweep.out}.{{{','.join(suffixes)}}}"
@@ -130,7 +130,7 @@ def _times(timing: Timing) -> str:
             [
                 step,
                 f"{first:.1f}",
-                f"{1e3 * timing.per_slot(step):.3g}",
+                f"{1e3 * timing.per_slot(step):.3g}" if timing.calls[step] else "-",
                 str(timing.traces.get(step, "")),
             ]
         )

@@ -80,6 +80,8 @@ def make_sweep(job: Job) -> Sweep:
         {contender.label: (contender.name, contender.options) for contender in contenders},
     )
     out = Path(job.out if job.out is not None else f"results/{scenario.name}")
+    if not out.name or str(job.out).endswith("/"):
+        raise ValueError(f"out must end in a file name without suffix, got {job.out!r}")
     return Sweep(plan, factory, out, workers, targets, _reference(job, plan), job.plot)
 
 

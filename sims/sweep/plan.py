@@ -98,6 +98,7 @@ class Plan:
             raise ValueError(f"seed must be an integer of at least 0, got {self.seed!r}")
         object.__setattr__(self, "ebno_db", tuple(float(ebno) + 0.0 for ebno in self.ebno_db))
         _check_distinct("contenders", [contender.label for contender in self.contenders])
+        _check_different(self.contenders)
         _check_distinct("ebno_db", self.ebno_db)
         if not all(map(math.isfinite, self.ebno_db)):
             raise ValueError(f"ebno_db must be finite, got {self.ebno_db}")
@@ -139,6 +140,18 @@ def _check_distinct(name: str, values: Sequence[object]) -> None:
     for value in values:
         if values.count(value) > 1:
             raise ValueError(f"{name} must differ from each other, got {value!r} twice")
+
+
+def _check_different(contenders: Sequence[Contender]) -> None:
+    """Refuse one receiver under two labels: its results would have one identity."""
+    seen: dict[str, str] = {}
+    for contender in contenders:
+        same = seen.setdefault(digest([contender.name, contender.options]), contender.label)
+        if same != contender.label:
+            raise ValueError(
+                "contenders must differ from each other, got the same receiver and options as "
+                f"{same!r} and {contender.label!r}"
+            )
 
 
 def check_positive(name: str, value: object) -> None:

@@ -10,12 +10,16 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from sims.receivers import RECEIVERS, resolve
 from sims.scenario import SCENARIOS, Scenario
 from sims.scenario.checks import known
+from sims.sweep.notation import load
 from sims.sweep.plan import Contender
 
 MAX_POINTS = 1000
+LARGEST_EBNO_DB = 200.0
 
 
 def choose_scenario(scenario: str | Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
@@ -23,7 +27,7 @@ def choose_scenario(scenario: str | Mapping[str, Any], overrides: Sequence[str] 
 
     Args:
         scenario: a name of SCENARIOS, or the fields of a Scenario.
-        overrides: texts `field=value`, the value as in JSON (quotes may be left out).
+        overrides: texts `field=value`, the value in YAML, as in a file.
 
     Raises:
         ValueError: for an unknown name, with the near ones, or fields that do not go together.
@@ -75,6 +79,15 @@ def choose_receivers(texts: Sequence[str], scenario: Scenario) -> tuple[Contende
     return tuple(contenders)
 
 
+def runnable(names: Sequence[str], scenario: Scenario) -> tuple[list[str], dict[str, str]]:
+    """Split receivers into those that can run in a scenario, and the others' reasons."""
+    reasons = {name: RECEIVERS[name].requires(scenario) for name in names}
+    return (
+        [name for name in names if reasons[name] is None],
+        {name: reason for name, reason in reasons.items() if reason is not None},
+    )
+
+
 def choose_points(texts: Sequence[str | float]) -> tuple[float, ...]:
     """Return the Eb/N0 [dB] that numbers and ranges `start:stop:step` (stop included) name.
 
@@ -90,8 +103,11 @@ def choose_points(texts: Sequence[str | float]) -> tuple[float, ...]:
             numbers = [float(part) for part in str(text).split(":")]
         except ValueError:
             numbers = []
-        if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
-            raise ValueError(f"ebno_db must be numbers or start:stop:step in dB, got {text!r}")
+        if len(numbers) not in (1, 3) or not all(abs(n) <= LARGEST_EBNO_DB for n in numbers):
+            raise ValueError(
+                f"ebno_db must be numbers or start:stop:step in dB, up to {LARGEST_EBNO_DB:g} dB, "
+                f"got {text!r}"
+            )
         if len(numbers) == 1:
             points.append(numbers[0])
             continue
@@ -154,6 +170,6 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not name.strip():
         raise ValueError(f"expected name=value, got {text!r}")
     try:
-        return name.strip(), json.loads(value)
-    except json.JSONDecodeError:
-        return name.strip(), {"None": None, "True": True, "False": False}.get(value, value)
+        return name.strip(), {"None": None}.get(value, load(value))
+    except yaml.YAMLError:
+        return name.strip(), value
