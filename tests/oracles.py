@@ -218,16 +218,20 @@ def joint_mmse(values, symbols, columns, time, frequency, no):
     return np.array(filters), np.array(errors)
 
 
-def wiener_filter(taps, frequencies, fft_size, l_min, window, delay, no):
+def wiener_filter(taps, frequencies, fft_size, cp_length, l_min, window, delay, no):
     """Return the time-domain MMSE weights ``[S, A, W]`` by dense convolution matrices.
 
-    ``taps [A, S, L]``; every stream is white on the given subcarriers and independent.
+    ``taps [A, S, L]``; every stream is white on the given subcarriers and independent, and so are
+    OFDM symbols. The wanted sample may be anywhere in its symbol.
     """
     num_antennas, num_streams, num_taps = taps.shape
     # times of the transmitted samples that reach positions 0 .. W-1, relative to the wanted one
     times = np.arange(delay - window + 1 - (l_min + num_taps - 1), delay - l_min + 1)
     phases = np.exp(2j * np.pi * np.outer(times, frequencies) / fft_size)
-    waveform = phases @ phases.conj().T / fft_size
+    places = np.arange(fft_size + cp_length)[:, None] + times  # of each sample, in its own symbol
+    symbols = places // (fft_size + cp_length)
+    together = np.mean(symbols[:, :, None] == symbols[:, None, :], axis=0)
+    waveform = phases @ phases.conj().T / fft_size * together
     convolve = np.zeros((num_streams, num_antennas * window, len(times)), np.complex128)
     for s in range(num_streams):
         for a in range(num_antennas):
