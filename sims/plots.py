@@ -36,7 +36,7 @@ class Curve:
     points: Sequence[RatePoint]
 
 
-def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str) -> None:
+def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str = "") -> None:
     """Draw error rates over Eb/N0 with 95 % intervals and a legend beside the plot.
 
     Genie receivers are dashed. A point without a single error is a hollow triangle at the lower
@@ -46,7 +46,7 @@ def plot_rates(axes: Axes, curves: Sequence[Curve], *, quantity: str, title: str
         axes: where to draw.
         curves: one a receiver.
         quantity: "bler" or "ber".
-        title: what the plot shows.
+        title: stands over the plot.
 
     Raises:
         ValueError: for another quantity.

@@ -132,6 +132,30 @@ class Scenario:
         return Scenario.from_dict({**self.to_dict(), **fields})
 
     @property
+    def summary(self) -> str:
+        """What a reader of a plot must know, in one line.
+
+        >>> Scenario(name="demo", fft_size=64, cp_length=8, channel="rayleigh", num_rx_ant=2,
+        ...          num_bits_per_symbol=2, interferer_sir_db=3).summary
+        'RAYLEIGH, 1 x 2 antennas, QPSK, rate 0.5, FFT 64, CP 8, SIR 3 dB'
+        """
+        users = f"{self.num_users} users, " if self.num_users > 1 else ""
+        spread = f" {self.delay_spread * 1e9:g} ns" if self.delay_spread else ""
+        order = 2**self.num_bits_per_symbol
+        facts = [
+            self.channel.upper() + spread,
+            *([f"{self.speed:g} km/h"] if self.speed else []),
+            f"{users}{self.num_tx_ant} x {self.num_rx_ant} antennas",
+            "QPSK" if order == 4 else f"{order}-QAM",
+            "uncoded" if self.coderate is None else f"rate {self.coderate:g}",
+            f"FFT {self.fft_size}",
+            f"CP {self.cp_length}",
+            *([] if self.interferer_sir_db is None else [f"SIR {self.interferer_sir_db:g} dB"]),
+            *(name.replace("_", " ") for name in self.impairments),
+        ]
+        return ", ".join(facts)
+
+    @property
     def num_streams(self) -> int:
         """Streams of all users together."""
         return self.num_users * self.num_tx_ant

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Sweep:
             compared; the table and the plot show these quantities.
         reference: label of the receiver over which gains are taken; None: no gains.
         plot: whether to draw.
+        title: stands over the plot.
     """
 
     plan: Plan
@@ -44,6 +45,7 @@ class Sweep:
     targets: Mapping[str, float] = field(default_factory=lambda: {"bler": 0.1, "ber": 0.01})
     reference: str | None = None
     plot: bool = True
+    title: str = ""
 
 
 def execute(sweep: Sweep, console: Console) -> int:
@@ -99,7 +101,7 @@ def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:
     write_csv(ledger, _suffixed(sweep.out, ".csv"))
     suffixes = ["jsonl", "csv", "txt"]
     if sweep.plot:
-        _draw(ledger, sweep.out, tuple(sweep.targets))
+        _draw(ledger, sweep)
         suffixes += ["png", "svg"]
     _say(console, shown)
     _say(
@@ -109,17 +111,18 @@ def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:
     )
 
 
-def _draw(ledger: Ledger, out: Path, quantities: Sequence[str]) -> None:
+def _draw(ledger: Ledger, sweep: Sweep) -> None:
+    quantities = tuple(sweep.targets)
     figure = Figure(figsize=(3.6 + 4.7 * len(quantities), 5.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(quantities), squeeze=False)[0]
-    name = ledger.plan.scenario.get("name", "")
+    figure.suptitle(sweep.title)
     for one, quantity in zip(axes, quantities, strict=True):
-        plot_rates(one, curves(ledger, quantity), quantity=quantity, title=f"Scenario {name}")
+        plot_rates(one, curves(ledger, quantity), quantity=quantity)
     for one in axes[:-1]:
         one.get_legend().remove()  # all have the same
     for suffix in (".png", ".svg"):
-        figure.savefig(_suffixed(out, suffix), dpi=150)
+        figure.savefig(_suffixed(sweep.out, suffix), dpi=150)
 
 
 def _times(timing: Timing) -> str:

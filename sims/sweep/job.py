@@ -56,7 +56,7 @@ def make_sweep(job: Job) -> Sweep:
     Raises:
         ValueError, TypeError: if it asks for something that does not exist or fit.
     """
-    workers = os.cpu_count() or 1 if job.workers is None else job.workers
+    workers = len(os.sched_getaffinity(0)) if job.workers is None else job.workers
     check_positive("workers", workers)
     targets = {"bler": job.target_bler, "ber": job.target_ber}
     for name, target in targets.items():
@@ -82,7 +82,8 @@ def make_sweep(job: Job) -> Sweep:
     out = Path(job.out if job.out is not None else f"results/{scenario.name}")
     if not out.name or str(job.out).endswith("/"):
         raise ValueError(f"out must end in a file name without suffix, got {job.out!r}")
-    return Sweep(plan, factory, out, workers, targets, _reference(job, plan), job.plot)
+    title = f"{scenario.name}: {scenario.summary}"
+    return Sweep(plan, factory, out, workers, targets, _reference(job, plan), job.plot, title)
 
 
 def _reference(job: Job, plan: Plan) -> str | None:

@@ -136,12 +136,7 @@ def describe_all() -> str:
     """Return a list of the scenarios and receivers there are, with the receivers' options."""
     lines = ["scenarios:"]
     for name, scenario in SCENARIOS.items():
-        code = "uncoded" if scenario.coderate is None else f"rate {scenario.coderate:g}"
-        lines.append(
-            f"  {name:20} {scenario.channel}, {scenario.delay_spread * 1e9:g} ns, "
-            f"{scenario.speed:g} km/h, {scenario.num_users} x {scenario.num_tx_ant} streams, "
-            f"{scenario.num_rx_ant} antennas, {2**scenario.num_bits_per_symbol}-QAM, {code}"
-        )
+        lines.append(f"  {name:20} {scenario.summary}")
     lines.append("receivers (slow ones get --max-slots-slow; a genie knows what none can):")
     for name, receiver in RECEIVERS.items():
         marks = "".join(f" [{mark}]" for mark in ("slow", "genie") if getattr(receiver, mark))
