@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from sionna.phy.channel import time_lag_discrete_time_channel
 from sionna.phy.mapping import BinarySource, Demapper, Mapper
 from sionna.phy.mimo import StreamManagement
 from sionna.phy.ofdm import PilotPattern, ResourceGrid, ResourceGridMapper
@@ -331,6 +332,15 @@ def test_bad_arguments_are_named(name):
     arguments = dict(resource_grid=grid, stream_management=management(grid)) | options
     with pytest.raises(error, match=name):
         FixedPoleEqualizer(**arguments)
+
+
+def test_integers_may_be_tensors_as_sionna_gives_them():
+    grid, y = make_grid(), tf.complex(tf.random.normal([1, 1, 1, 400]), 0.0)
+    l_min, _ = time_lag_discrete_time_channel(grid.bandwidth)
+    options = dict(window=np.int64(8), delay=np.array(4))
+    given = FixedPoleEqualizer(grid, management(grid), l_min=l_min, **options)(y, 0.1)
+    plain = FixedPoleEqualizer(grid, management(grid), l_min=-6, window=8, delay=4)(y, 0.1)
+    np.testing.assert_array_equal(given[0], plain[0])
 
 
 def test_bad_inputs_are_named():

@@ -14,7 +14,8 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    return [content for name, content in found if name == language]
 
 
 def rates(output):
@@ -38,14 +39,18 @@ def test_the_script_runs_and_shows_the_gain_that_is_printed_below_it():
 
 
 def test_links_and_files_exist():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
-    configs = re.findall(r"--config (\S+\.yaml)", TEXT)
+    links = re.findall(r"\]\(([^)]+)\)", TEXT)
+    links = [link for link in links if "://" not in link and not link.startswith("#")]
+    configs = [f for f in re.findall(r"--config (\S+\.yaml)", TEXT) if "NAME" not in f]
     assert links and configs
     for path in (*links, *configs):
-        assert (ROOT / path).is_file(), path
+        assert (ROOT / path).exists(), path
+    for anchor in re.findall(r"\]\(#([^)]+)\)", TEXT):
+        titles = re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles}
 
 
 def test_commands_are_targets_of_the_makefile():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    used = set(re.findall(r"\bmake ([a-z-]+)", TEXT))
+    used = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE))
     assert {"sweep", "test"} <= used <= set(targets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numbers
+import operator
 from typing import Any
 
 from sionna.phy.mimo import StreamManagement
@@ -10,12 +10,19 @@ from sionna.phy.ofdm import ResourceGrid
 
 
 def integer(value: Any, name: str, *, at_least: int | None = None) -> int:
-    """``value`` as an int, refused if it is none or smaller than ``at_least``."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if at_least is not None and value < at_least:
-        raise ValueError(f"{name} must be >= {at_least}, got {value!r}")
-    return int(value)
+    """``value`` as an int, refused if it is none or smaller than ``at_least``.
+
+    Scalar tensors count: Sionna gives the first and last lag of a channel as such.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if at_least is not None and number < at_least:
+        raise ValueError(f"{name} must be >= {at_least}, got {number}")
+    return number
 
 
 def choice(value: Any, name: str, choices: tuple[str, ...]) -> str:

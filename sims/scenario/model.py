@@ -137,13 +137,13 @@ class Scenario:
 
         >>> Scenario(name="demo", fft_size=64, cp_length=8, channel="rayleigh", num_rx_ant=2,
         ...          num_bits_per_symbol=2, interferer_sir_db=3).summary
-        'RAYLEIGH, 1 x 2 antennas, QPSK, rate 0.5, FFT 64, CP 8, SIR 3 dB'
+        'Rayleigh, 1 x 2 antennas, QPSK, rate 0.5, FFT 64, CP 8, SIR 3 dB'
         """
         users = f"{self.num_users} users, " if self.num_users > 1 else ""
         spread = f" {self.delay_spread * 1e9:g} ns" if self.delay_spread else ""
         order = 2**self.num_bits_per_symbol
         facts = [
-            self.channel.upper() + spread,
+            (self.channel.title() if self.channel == "rayleigh" else self.channel.upper()) + spread,
             *([f"{self.speed:g} km/h"] if self.speed else []),
             f"{users}{self.num_tx_ant} x {self.num_rx_ant} antennas",
             "QPSK" if order == 4 else f"{order}-QAM",
