@@ -6,7 +6,7 @@ is NaN.
 """
 
 from sims.statistics.crossings import ebno_at, gain
-from sims.statistics.rates import UNKNOWN, Estimate, Point, compare, curve_points, error_rate
+from sims.statistics.rates import UNKNOWN, Estimate, Point, compare, curve_points, error_rate, ratio
 
 __all__ = [
     "UNKNOWN",
@@ -17,4 +17,5 @@ __all__ = [
     "ebno_at",
     "error_rate",
     "gain",
+    "ratio",
 ]

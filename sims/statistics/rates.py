@@ -111,13 +111,8 @@ def compare(first: Point, second: Point, *, confidence: float = 0.95) -> Estimat
     >>> compare(same, same)
     Estimate(value=0.0, low=0.0, high=0.0)
     """
-    if first.per_slot != second.per_slot:
-        raise ValueError(
-            "first and second must count the same trials per slot, got "
-            f"{first.per_slot} and {second.per_slot}"
-        )
     quantile_of_confidence(confidence)
-    slots = min(first.errors.size, second.errors.size)
+    slots = _common_slots(first, second)
     if slots == 0:
         return UNKNOWN
     difference = Point(first.errors[:slots] - second.errors[:slots], first.per_slot)
@@ -126,11 +121,52 @@ def compare(first: Point, second: Point, *, confidence: float = 0.95) -> Estimat
     return Estimate(difference.rate, float(low), float(high))
 
 
+def ratio(first: Point, second: Point, *, confidence: float = 0.95) -> Estimate:
+    """Estimate the ratio of two receivers' error rates on the slots both have seen.
+
+    Both are resampled with the same weights on the slots (Bayesian bootstrap), as in `compare`.
+
+    Args:
+        first, second: errors of two receivers on the same slots in the same order; of unequal
+            lengths, the common beginning is used.
+        confidence: coverage of the interval, between 0 and 1.
+
+    Returns:
+        rate(first) / rate(second); NaN throughout when they share no slot or the second made no
+        error.
+
+    Raises:
+        ValueError: if the trials per slot differ or confidence is out of range.
+
+    >>> twice = ratio(Point(np.array([0, 2, 4]), 9), Point(np.array([0, 1, 2]), 9))
+    >>> twice.value, round(twice.low, 9), round(twice.high, 9)
+    (2.0, 2.0, 2.0)
+    """
+    quantile_of_confidence(confidence)
+    slots = _common_slots(first, second)
+    ours, theirs = (Point(point.errors[:slots], point.per_slot) for point in (first, second))
+    if slots == 0 or not theirs.errors.any():
+        return UNKNOWN
+    tail = (1 - confidence) / 2
+    resampled = resampled_rates(ours, 0) / resampled_rates(theirs, 0)
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Estimate(ours.rate / theirs.rate, float(low), float(high))
+
+
 def curve_points(errors: Mapping[float, Sequence[int]], per_slot: int) -> dict[float, Point]:
     """Make a curve, Eb/N0 [dB] -> Point, of per-slot errors at each Eb/N0, ascending."""
     return {
         ebno: Point(_checked_counts(errors[ebno], per_slot), per_slot) for ebno in sorted(errors)
     }
+
+
+def _common_slots(first: Point, second: Point) -> int:
+    if first.per_slot != second.per_slot:
+        raise ValueError(
+            "first and second must count the same trials per slot, got "
+            f"{first.per_slot} and {second.per_slot}"
+        )
+    return min(first.errors.size, second.errors.size)
 
 
 def _checked_counts(errors: ArrayLike, per_slot: int) -> NDArray[np.int64]:
