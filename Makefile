@@ -21,7 +21,7 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check --constraint const
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The numerics, which run on Keras' other backends too.
-PORTABLE_TESTS := $(foreach name,poles backend recurrence readout layers,tests/test_$(name)*.py)
+PORTABLE_TESTS := $(foreach name,poles theory backend recurrence readout layers,tests/test_$(name)*.py)
 
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 says_yes = $(shell $(1) -c 'import sys; $(2) and print("yes")' 2>/dev/null)
