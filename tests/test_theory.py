@@ -142,14 +142,15 @@ def test_theorem_3_2_outputs_of_a_known_input_fix_poles_and_gains(num_poles):
         assert mismatch(found, gains, poles) < 1e-6
 
 
-@pytest.mark.parametrize("num_poles", [2, 3, 4])
+@pytest.mark.parametrize("num_poles", ORDERS)
 def test_theorem_3_2_one_term_fewer_fixes_nothing(num_poles):
-    for gains, poles in random_systems(num_poles, 5):
+    """Another system has the same 2K - 1 terms; its poles may lie far outside the circle."""
+    for gains, poles in random_systems(num_poles):
         h = vandermonde(poles, 2 * num_poles) @ gains
-        h[-1] += 0.5
-        other_gains, other_poles = identify(h, num_poles)
+        changed = np.append(h[:-1], h[-1] + 0.5)
+        other_gains, other_poles = identify(changed, num_poles)
         again = vandermonde(other_poles, 2 * num_poles) @ other_gains
-        np.testing.assert_allclose(again[:-1], (vandermonde(poles, 2 * num_poles) @ gains)[:-1])
+        np.testing.assert_allclose(again, changed, atol=1e-9)
         assert mismatch((other_gains, other_poles), gains, poles) > 1e-3
 
 
@@ -164,6 +165,10 @@ def test_theorem_3_2_needs_gains_other_than_zero(num_poles):
 def test_theorem_3_2_finds_a_pole_at_zero_and_poles_outside_the_circle():
     poles, gains = np.array([0.0, 1.25, -0.5j]), np.array([2.0, -1.0, 1j])
     assert mismatch(identify(vandermonde(poles, 6) @ gains, 3), gains, poles) < 1e-10
+    poles, gains = np.array([0.5, -0.4j, 1e3]), np.array([1.0, 1.0, 1e-15])
+    found = identify(vandermonde(poles, 6) @ gains, 3)
+    assert mismatch(found, gains, poles) < 1e-9
+    assert np.min(np.abs(found[0])) == pytest.approx(1e-15, rel=1e-6)
 
 
 # --- Lemma 3.3 and Corollary 3.4: permutations -------------------------------------------------
@@ -304,6 +309,16 @@ def test_full_hessian_is_at_least_as_badly_conditioned_as_its_principal_block(nu
         assert full == pytest.approx(np.linalg.cond(columns) ** 2, rel=1e-6)
         ratios.append(full / condition_number(poles, gains))
     assert min(ratios) >= 1 - 1e-12 and max(ratios) > 2
+
+
+@pytest.mark.parametrize("num_poles", [2, 4, 6])
+def test_full_hessian_grows_with_the_sixth_power_as_two_poles_meet(num_poles):
+    for gains, poles in random_systems(num_poles, 10):
+        near = [
+            condition_number(np.append(poles[:-1], poles[0] + gap), gains, full=True)
+            for gap in (1e-3, 1e-4)
+        ]
+        assert near[1] / near[0] == pytest.approx(1e6, rel=0.1)
 
 
 # --- Loss and gradient anywhere ----------------------------------------------------------------

@@ -84,9 +84,11 @@ def condition_number(
         TypeError, ValueError: As :func:`hessian`.
 
     Note:
-        Taken from the singular values of a factor of the Hessian, whose entries are products of
-        differences of poles: right to :math:`\sqrt\kappa` times rounding, where eigenvalues of
-        the matrix would lose :math:`\kappa` times rounding. Costs :math:`O(K^3)`.
+        As two poles come together it grows like their distance to the power -2, see
+        :func:`coalescence_constant`, and ``full`` to the power -6. Taken from the singular values
+        of a factor of the Hessian, whose entries are products of differences of poles: right to
+        :math:`\sqrt\kappa` times rounding, where eigenvalues of the matrix would lose
+        :math:`\kappa` times rounding. Costs :math:`O(K^3)`.
 
     >>> round(condition_number([0.75, 0.8]), 6)
     91.765098

@@ -113,8 +113,11 @@ def identify(h: ArrayLike, num_poles: int) -> tuple[ComplexArray, ComplexArray]:
     span = left[:, :count]
     shift = np.linalg.lstsq(span[:-1], span[1:], rcond=None)[0]
     poles: ComplexArray = np.linalg.eigvals(shift).astype(np.complex128)
+    # Of unit norm, lest a pole outside the circle makes the columns of the others look like zero.
     columns = poles ** np.arange(samples.size)[:, None]
-    gains: ComplexArray = np.linalg.lstsq(columns, samples, rcond=None)[0].astype(np.complex128)
+    norms = np.linalg.norm(columns, axis=0)
+    scaled = np.linalg.lstsq(columns / norms, samples, rcond=None)[0].astype(np.complex128)
+    gains: ComplexArray = scaled / norms
     return gains, poles
 
 
