@@ -1,8 +1,11 @@
 # Everything here needs GNU make, Python 3.11 to 3.13 and PyPI. Environments are made on first use.
 
-# Options: PYTHON=python3.12, SWEEP_ARGS="--scenario short_cp", PYTEST_ARGS="-k ring"
+# Options: PYTHON=python3.12, SWEEP_ARGS="--scenario short_cp", PAPER_ARGS="--table statements",
+# QUICK=1 (the paper on smaller budgets), PYTEST_ARGS="-k ring"
 PYTHON ?=
 SWEEP_ARGS ?=
+PAPER_ARGS ?=
+QUICK ?=
 PYTEST_ARGS ?=
 
 # On Linux x86-64, PyPI's torch brings gigabytes of CUDA. To take a CPU build, name its index
@@ -21,7 +24,7 @@ PIP_INSTALL := -m pip install -qq --disable-pip-version-check --constraint const
 PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The numerics, which run on Keras' other backends too.
-PORTABLE_TESTS := $(foreach name,poles backend recurrence readout layers,tests/test_$(name)*.py)
+PORTABLE_TESTS := $(foreach name,poles theory backend recurrence readout layers,tests/test_$(name)*.py)
 
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 says_yes = $(shell $(1) -c 'import sys; $(2) and print("yes")' 2>/dev/null)
@@ -33,12 +36,15 @@ NO_VENV = $(firstword $(SUPPORTED)) has no venv module: install it (Debian: pyth
 NO_PYTHON = Python 3.11, 3.12 or 3.13 is needed, none of these is one: $(CANDIDATES). Set PYTHON=
 FOUND_PYTHON = $(or $(USABLE),$(error $(if $(SUPPORTED),$(NO_VENV),$(NO_PYTHON))))
 
-.PHONY: venv sweep test test-slow test-torch lint format
+.PHONY: venv sweep paper test test-slow test-torch lint format
 venv: $(READY)
 	@echo "$(VENV) is ready"
 
 sweep: $(READY)
 	@$(RUN) scripts/ber_sweep.py $(SWEEP_ARGS)
+
+paper: $(READY)
+	@$(RUN) scripts/reproduce_paper.py $(if $(filter-out 0,$(QUICK)),--quick) $(PAPER_ARGS)
 
 test: $(READY)
 	@$(RUN) $(PYTEST) $(PYTEST_ARGS)

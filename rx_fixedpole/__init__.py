@@ -34,7 +34,8 @@ Quick start: one slot without a cyclic prefix, through a channel of three taps t
 0
 
 The numerics (``poles``, ``recurrence``, ``readout``, ``layers``) run on Keras; the receivers are
-Sionna Blocks. Nothing but NumPy is loaded until a name is first used.
+Sionna Blocks; ``theory`` holds the statements behind them. Nothing but NumPy is loaded until a
+name is first used.
 """
 
 from __future__ import annotations
@@ -47,13 +48,14 @@ if TYPE_CHECKING:
     from rx_fixedpole import poles as poles
     from rx_fixedpole import readout as readout
     from rx_fixedpole import recurrence as recurrence
+    from rx_fixedpole import theory as theory
     from rx_fixedpole.layers import FixedPoleRNN, PilotReadout, TrainablePoleRNN
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
 
 __version__ = "0.1.0"
 
-_MODULES = ("layers", "poles", "readout", "recurrence")
+_MODULES = ("layers", "poles", "readout", "recurrence", "theory")
 _HOMES = {
     "ARDRidge": "readout",
     "BlockRLS": "readout",
@@ -77,6 +79,7 @@ __all__ = [
     "poles",
     "readout",
     "recurrence",
+    "theory",
 ]
 
 

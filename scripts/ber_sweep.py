@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import re
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import yaml
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_loader
+from jsonargparse import Namespace, set_loader
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
 
+from scripts._cli import Formatter, Parser
 from sims.sweep.notation import load
 
 DEFAULT_RECEIVERS = [
@@ -47,27 +46,6 @@ other receivers, points or more slots compute only what is missing, on the same 
   %(prog)s --scenario cdl_2x2 --set speed=120 --out results/fast
   %(prog)s --list
 """
-
-
-class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows types and defaults, and leaves the examples as they are."""
-
-
-class Parser(ArgumentParser):
-    """Reports errors in one line, with the near flags for one that does not exist."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print what is wrong and exit with code 2."""
-        del ex
-        text = " ".join(message.split())
-        for word in text.split():
-            if word.startswith("--") and "nrecognized" in text:
-                flags = [flag for action in self._actions for flag in action.option_strings]
-                near = difflib.get_close_matches(word.split("=")[0], flags, n=3, cutoff=0.5)
-                text += f"; did you mean {' or '.join(near)}?" if near else "; see --help"
-                break
-        print(f"{self.prog}: error: {text}", file=sys.stderr)
-        raise SystemExit(2)
 
 
 def make_parser() -> Parser:

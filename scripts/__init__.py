@@ -1,0 +1,1 @@
+"""Command lines; `_cli` is what they share."""
