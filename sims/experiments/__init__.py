@@ -34,6 +34,24 @@ EXPERIMENTS: dict[str, Experiment] = {
     "surface": Experiment(
         "surface", "figure", "Figure 1: the loss over two poles, its valley and its conditioning"
     ),
+    "training_dynamics": Experiment(
+        "training_dynamics", "figure", "Figure 2: loss, gradient and conditioning over the epochs"
+    ),
+    "eigenvalues": Experiment(
+        "eigenvalues", "figure", "Figure 3: where the eigenvalues of W_rec go during training"
+    ),
+    "conditioning": Experiment(
+        "conditioning", "figure", "How well conditioned the states are, fixed and trained"
+    ),
+    "scarce_pilots": Experiment(
+        "scarce_pilots", "table", "Bit errors and time of every training method, few pilots"
+    ),
+    "comparison": Experiment(
+        "comparison", "figure", "Fixed against learnt over Eb/N0 and time, 1, 2 and 4 pilot symbols"
+    ),
+    "phase_diagram": Experiment(
+        "phase_diagram", "figure", "Where learning pays: pilots x SNR x number of poles"
+    ),
 }
 
 

@@ -163,25 +163,31 @@ class Parts:
             for line in text.splitlines():
                 self._remember(line)
 
-    def get(self, key: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
-        """Return a part, as JSON holds it: the stored one, or else what `compute` returns.
+    def __contains__(self, key: Mapping[str, Any]) -> bool:
+        """Whether a part is there; `key` is what tells it from the others of the experiment."""
+        return digest(plain(key)) in self._known
 
-        Args:
-            key: what tells the part from the others of the experiment.
-            compute: called without arguments if the part is not there yet.
-        """
-        name = digest(plain(key))
-        if name not in self._known:
-            value = plain(compute())
-            line = canonical_json({"run": self._run, "key": name, "value": value}) + "\n"
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "ab") as file:
-                file.write((("\n" if self._torn else "") + line).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            self._torn = False
-            self._known[name] = value
-        return self._known[name]
+    def __getitem__(self, key: Mapping[str, Any]) -> Any:
+        """Return a part that is there, as JSON holds it."""
+        return self._known[digest(plain(key))]
+
+    def get(self, key: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
+        """Return a part: the stored one, or else what `compute()` returns."""
+        if key not in self:
+            self.put(key, compute())
+        return self[key]
+
+    def put(self, key: Mapping[str, Any], value: Any) -> None:
+        """Store a part."""
+        name, value = digest(plain(key)), plain(value)
+        line = canonical_json({"run": self._run, "key": name, "value": value}) + "\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "ab") as file:
+            file.write((("\n" if self._torn else "") + line).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._torn = False
+        self._known[name] = value
 
     def discard(self) -> None:
         """Remove the file; for when the whole is stored."""
