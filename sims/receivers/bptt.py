@@ -31,7 +31,9 @@ def bptt(
     link: Link,
     *,
     network: Literal["diagonal", "dense", "gru", "lstm"] = "diagonal",
-    optimizer: Literal["adam", "adamw", "rmsprop", "momentum", "sgd", "lbfgs", "varpro"] = "adam",
+    optimizer: Literal[
+        "adam", "adamw", "rmsprop", "momentum", "sgd", "lbfgs", "varpro", "none"
+    ] = "adam",
     init: Literal["random", "ring", "ridge"] = "random",
     parametrization: Literal["stable", "free"] = "stable",
     bank: Literal["shared", "per_antenna"] = "shared",
@@ -58,8 +60,9 @@ def bptt(
         link: the link to receive on.
         network: "diagonal" (a bank of trainable poles), "dense" (a complex RNN), "gru" or "lstm"
             (real units on real and imaginary parts).
-        optimizer: a gradient method; "lbfgs"; or "varpro", Levenberg-Marquardt on the poles with
-            the readout solved inside.
+        optimizer: a gradient method; "lbfgs"; "varpro", Levenberg-Marquardt on the poles with the
+            readout solved inside; or "none": the first recurrence stays, only the readout is
+            fitted.
         init: the first recurrence, "random" (poles in the disc), or poles on a "ring"; "ridge": the
             ring, or another network's random recurrence, with the readout of the ridge regression
             on the learnt pilots.
@@ -114,15 +117,14 @@ def bptt(
         delay=(window + recurrence.poles_an_antenna) // 2 if delay is None else delay,
         held_out=held_out,
         reg=reg,
-        ridge_start=init == "ridge" or pretrained != "no",
+        ridge_start=init == "ridge" or pretrained != "no" or optimizer == "none",
         refit=refit,
         readout=readout,
     )
     if pretrained == "frozen":
-        trainer = None
         _refuse("pretrained", pretrained, learning_rate=learning_rate, num_steps=num_steps)
-    else:
-        trainer = _trainer(recurrence, optimizer, learning_rate, num_steps, patience)
+        optimizer = "none"
+    trainer = _trainer(recurrence, optimizer, learning_rate, num_steps, patience)
     if pretrained == "no":
         made = recurrence.make(link.scenario.num_rx_ant)
     else:
@@ -136,8 +138,11 @@ def _trainer(
     learning_rate: float | None,
     num_steps: int | None,
     patience: int,
-) -> Callable[[Regression], Trainer]:
+) -> Callable[[Regression], Trainer] | None:
     """What makes the training function, checked now."""
+    if optimizer == "none":
+        _refuse("optimizer", optimizer, learning_rate=learning_rate, num_steps=num_steps)
+        return None
     steps = NUM_STEPS.get(optimizer, 200) if num_steps is None else num_steps
     if optimizer in OPTIMIZERS:
         if learning_rate is None:
