@@ -33,7 +33,7 @@ def main() -> None:
             tune(
                 receiver,
                 optimizer,
-                arguments.rates,
+                [None] if optimizer in ("lbfgs", "varpro") else arguments.rates,
                 num_steps=arguments.steps,
                 num_slots=arguments.slots,
                 doubling=not arguments.no_doubling,

@@ -25,6 +25,7 @@ LEARNING_RATES: dict[tuple[str, str], float] = {
     ("diagonal", "adam"): 0.03,
 }
 NUM_STEPS: dict[str, int] = {"lbfgs": 100, "varpro": 50}
+DESCENT_STEPS = 200
 
 
 def bptt(
@@ -143,7 +144,7 @@ def _trainer(
     if optimizer == "none":
         _refuse("optimizer", optimizer, learning_rate=learning_rate, num_steps=num_steps)
         return None
-    steps = NUM_STEPS.get(optimizer, 200) if num_steps is None else num_steps
+    steps = NUM_STEPS.get(optimizer, DESCENT_STEPS) if num_steps is None else num_steps
     if optimizer in OPTIMIZERS:
         if learning_rate is None:
             learning_rate = LEARNING_RATES.get((recurrence.network, optimizer), 0.03)

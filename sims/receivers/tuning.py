@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sims.link import Link
 from sims.receivers import RECEIVERS, resolve
+from sims.receivers.bptt import DESCENT_STEPS, NUM_STEPS
 from sims.training.search import Case, Receive, best, cases, change_by_doubling, search
 
 _cases = functools.lru_cache(cases)
@@ -15,18 +16,18 @@ _cases = functools.lru_cache(cases)
 def tune(
     receiver: str,
     optimizer: str,
-    rates: Sequence[float],
+    rates: Sequence[float | None],
     *,
     num_steps: int | None = None,
     num_slots: int = 16,
     doubling: bool = True,
-) -> float:
+) -> float | None:
     """Print bit error rates for every learning rate, and what twice the steps change at the best.
 
     Args:
         receiver: a name of RECEIVERS whose builder has the options of `bptt`.
-        optimizer: the gradient method.
-        rates: learning rates to try.
+        optimizer: the method.
+        rates: learning rates to try; None alone for a method without one.
         num_steps: most steps; None: the receiver's default.
         num_slots: slots of every scenario.
         doubling: whether to check the number of steps.
@@ -35,7 +36,7 @@ def tune(
         The best rate.
     """
 
-    def build(link: Link, rate: float, steps: int | None = num_steps) -> Receive:
+    def build(link: Link, rate: float | None, steps: int | None = num_steps) -> Receive:
         options = {"optimizer": optimizer, "learning_rate": rate, "num_steps": steps}
         return RECEIVERS[receiver].build(link, **resolve(receiver, options))
 
@@ -44,11 +45,11 @@ def tune(
     table = {}
     for rate in rates:
         table.update(search(build, [rate], drawn))
-        print(f"  {rate:<8g}" + "  ".join(f"{x:.4e}" for x in table[rate].values()), flush=True)
+        print(f"  {rate!s:8}" + "  ".join(f"{x:.4e}" for x in table[rate].values()), flush=True)
     found = best(table)
-    print(f"  best: {found:g}", flush=True)
+    print(f"  best: {found}", flush=True)
     if doubling:
-        steps = num_steps or resolve(receiver)["num_steps"] or 200
-        change = change_by_doubling(lambda link, n: build(link, found, n), int(str(steps)), drawn)
+        steps = num_steps or NUM_STEPS.get(optimizer, DESCENT_STEPS)
+        change = change_by_doubling(lambda link, n: build(link, found, n), steps, drawn)
         print(f"  twice {steps} steps: {change:+.1%}", flush=True)
     return found
