@@ -1,18 +1,17 @@
-"""Training on pilots: gradients, early stopping, and what the trained receiver may not see."""
+"""Training on pilots: what the trained receivers may see, and what they make of it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.signal import lfilter
 from sionna.phy import config
 
 from sims.link import Link
 from sims.receivers import RECEIVERS, resolve
 from sims.receivers.bptt import bptt
 from sims.scenario import SCENARIOS, Scenario
-from sims.training import Adam, LinearRNN, PilotLoss, held_out_mask, train
+from sims.training import PilotRows, held_out_mask
 from tests.modes import complex_normal
 
 pytestmark = pytest.mark.tensorflow_only
@@ -47,96 +46,20 @@ def training(receiver, slots):
 
 
 def flat(structure):
-    return [part.numpy() for part in tf.nest.flatten(structure)]
+    return [part.numpy() for part in tf.nest.flatten(structure) if part is not None]
 
 
-# --- the network and its loss ------------------------------------------------------------------
+# --- pilots ------------------------------------------------------------------------------------
 
 
-def network(parametrization="stable", seed=5):
-    poles = np.array([0.6 + 0.3j, -0.5j, -0.8 + 0.1j])
-    inputs = complex_normal(seed, 3, 2)
-    return LinearRNN(poles, inputs, window=1, num_streams=2, parametrization=parametrization)
-
-
-def random_weights(net, batch):
-    """Weights of every slot away from the initial ones, readout and taps included."""
-    rng = np.random.default_rng(9)
-    return tf.nest.map_structure(
-        lambda x: x + 0.2 * rng.normal(size=x.shape), net.initial(batch, tf.float64)
-    )
-
-
-def as_complex(pair):
-    return pair[0].numpy() + 1j * pair[1].numpy()
-
-
-@pytest.mark.parametrize("parametrization", ["free", "stable"])
-def test_bank_is_a_sum_of_one_pole_filters_of_each_slot(parametrization):
-    net, u = network(parametrization), complex_normal(1, 2, 50, 2)
-    weights = random_weights(net, 2)
-    pair = [part.numpy() for part in weights.poles]
-    poles = pair[0] + 1j * pair[1]
-    if parametrization == "stable":
-        poles = np.exp(-np.exp(pair[0]) + 1j * pair[1])
-    inputs, readout = as_complex(weights.input_weights), as_complex(weights.readout)
-    expected = np.zeros((2, 50, 2), complex)
-    for b in range(2):
-        for k in range(3):
-            state = lfilter([1], [1, -poles[b, k]], u[b] @ inputs[b, k])
-            expected[b] += state[:, None] * readout[b, k]
-    np.testing.assert_allclose(net.bank_output(weights, tf.constant(u)), expected, atol=1e-11)
-
-
-def test_response_is_the_transform_of_the_impulse_response():
-    net = network()
-    weights = random_weights(net, 2)
-    omega = np.array([-2.0, 0.3, 1.1])
-    impulse = np.zeros((2, 400, 2), complex)
-    for a in range(2):
-        impulse[:, 0] = np.eye(2)[a]
-        h = net.bank_output(weights, tf.constant(impulse)).numpy()
-        expected = np.einsum("bts,tn->bsn", h, np.exp(-1j * np.outer(np.arange(400), omega)))
-        actual = net.bank_response(weights, omega)[:, :, a]
-        np.testing.assert_allclose(actual, expected, atol=1e-10)
-
-
-@pytest.mark.parametrize("parametrization", ["free", "stable"])
-def test_gradient_of_the_pilot_loss_is_that_of_finite_differences(parametrization):
-    net, u = network(parametrization), tf.constant(complex_normal(2, 2, 40, 2))
-    elements = np.arange(20)
-    loss = PilotLoss(elements, complex_normal(3, 20, 2), held_out_mask(20, 0.3), 20)
-    line = tf.constant(complex_normal(4, 2, 20, 2))
-
-    def value(weights):
-        spectra = tf.signal.fft(tf.transpose(net.bank_output(weights, u)[:, 13:33], [0, 2, 1]))
-        outputs = tf.transpose(spectra, [0, 2, 1]) + line @ tf.complex(*weights.taps)
-        return tf.reduce_sum(loss(outputs)[0] + 0.1 * net.readout_power(weights))
-
-    weights = random_weights(net, 2)
-    with tf.GradientTape() as tape:
-        tape.watch(weights)
-        total = value(weights)
-    gradients = tf.nest.flatten(tape.gradient(total, weights))
-    parts = tf.nest.flatten(weights)
-    for i, (part, gradient) in enumerate(zip(parts, gradients, strict=True)):
-        direction = np.random.default_rng(i).normal(size=part.shape)
-        ends = []
-        for sign in (1, -1):
-            moved = [*parts[:i], part + sign * 1e-5 * direction, *parts[i + 1 :]]
-            ends.append(value(tf.nest.pack_sequence_as(weights, moved)).numpy())
-        slope = (ends[0] - ends[1]) / 2e-5
-        np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=1e-6)
-
-
-def test_pilot_loss_counts_pilots_alone():
-    held_out = np.array([False, True, False])
-    loss = PilotLoss(np.array([17, 18, 34]), complex_normal(1, 3, 2), held_out, 16)
-    assert loss.symbols.tolist() == [1, 2]
-    outputs = complex_normal(2, 1, 32, 2)
-    learnt, held = loss(tf.constant(outputs))
-    power = np.sum(np.abs(complex_normal(1, 3, 2) - outputs[0, [1, 2, 18]]) ** 2, axis=1)
-    np.testing.assert_allclose([learnt[0], held[0]], [(power[0] + power[2]) / 2, power[1]])
+def test_rows_are_whole_symbols_of_which_pilots_alone_count():
+    held_out, targets = np.array([False, True, False]), complex_normal(1, 3, 2)
+    rows = PilotRows.of(np.array([17, 18, 34]), targets, held_out, 16)
+    assert rows.symbols.tolist() == [1, 2]
+    assert np.flatnonzero(rows.learnt).tolist() == [1, 18]
+    assert np.flatnonzero(rows.held_out).tolist() == [2]
+    np.testing.assert_array_equal(rows.targets[[1, 2, 18]], targets)
+    assert np.count_nonzero(rows.targets) == 6
 
 
 @pytest.mark.parametrize("comb", [1, 2, 3, 4, 6])
@@ -145,65 +68,6 @@ def test_every_comb_of_pilots_is_held_out_alike(share, comb):
     mask = held_out_mask(480, share)
     counts = [mask[i::comb].sum() for i in range(comb)]
     np.testing.assert_allclose(counts, 480 * share / comb, atol=3)
-
-
-# --- the loop ----------------------------------------------------------------------------------
-
-
-def test_adam_follows_its_recursion():
-    x = np.random.default_rng(0).normal(size=(3, 2))
-    adam = Adam(0.1, 7, beta_1=0.8, beta_2=0.9)
-    actual, moments = tf.constant(x), adam.start(tf.constant(x))
-    m = v = np.zeros_like(x)
-    for t in range(1, 6):
-        gradient = 3 * x + np.sin(x)
-        actual, moments = adam.step(tf.constant(t - 1), actual, tf.constant(gradient), moments)
-        m, v = 0.8 * m + 0.2 * gradient, 0.9 * v + 0.1 * gradient**2
-        rate = 0.1 * np.cos(np.pi * (t - 1) / 14) ** 2
-        x = x - rate * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.9**t)) + 1e-8)
-        np.testing.assert_allclose(actual, x, atol=1e-12)
-
-
-def run_with(held_out, *, patience, compiled=True):
-    """Train slots whose held-out error at each step is given, [steps, B]; x tells the step."""
-    held_out = np.asarray(held_out, np.float32)
-    num_steps, batch = held_out.shape
-    # Without memory Adam moves against the gradient's sign by its rate
-    rates = np.cos(np.pi * np.arange(num_steps) / 2 / num_steps) ** 2
-    places = -np.cumsum([0, *rates[:-1]])
-
-    def objective(x):
-        at = tf.argmin(tf.abs(x - tf.constant(places, tf.float32)), axis=1)
-        return x[:, 0], tf.gather(tf.constant(held_out.T), at, batch_dims=1)
-
-    def run():
-        adam = Adam(1.0, num_steps, beta_1=0.0, beta_2=0.0)
-        return train(objective, tf.zeros([batch, 1]), optimizer=adam, patience=patience)
-
-    result = tf.function(run, jit_compile=compiled)()
-    np.testing.assert_allclose(result.parameters[:, 0], places[result.best_step], atol=1e-5)
-    return result
-
-
-@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "xla"])
-def test_each_slot_keeps_its_best_step_and_stops_after_its_patience(compiled):
-    held_out = np.array([
-        [5, 4, 3, 9, 9, 9, 1, 9],  # stops at step 4: never sees the 1
-        [5, 4, 3, 9, 2, 9, 1, 9],  # never waits long enough to stop
-        [5, 6, 7, 1, 1, 1, 1, 1],  # keeps its start
-        [5, 4, np.nan, np.nan, 1, 1, 1, 1],  # not a number is not better
-    ]).T  # fmt: skip
-    result = run_with(held_out, patience=2, compiled=compiled)
-    assert result.best_step.numpy().tolist() == [2, 6, 0, 1]
-    assert result.held_out.numpy().tolist() == [3, 1, 5, 4]
-    seen = np.isfinite(result.losses[:, 1].numpy()).sum(axis=0)
-    assert seen.tolist() == [5, 8, 3, 2]
-
-
-def test_the_loop_ends_with_its_last_slot():
-    held_out = np.arange(50, dtype=float)[:, None] * np.ones(3)
-    result = run_with(held_out, patience=4)
-    assert np.isfinite(result.losses[:, 0].numpy()).sum(axis=0).tolist() == [5, 5, 5]
 
 
 # --- the receiver ------------------------------------------------------------------------------
@@ -220,7 +84,8 @@ def test_training_repeats_itself(link, slots, training):
     for a, b in zip(flat(training), flat(again), strict=True):
         np.testing.assert_array_equal(a, b)
     other = bptt(link, **OPTIONS, seed=1).train(slots)
-    assert np.all(other.parameters.poles[1].numpy() != training.parameters.poles[1].numpy())
+    poles = [t.parameters.recurrent.poles[1].numpy() for t in (other, training)]
+    assert np.all(poles[0] != poles[1])
 
 
 def test_slots_do_not_mix(receiver, slots, training):
@@ -270,7 +135,7 @@ def test_llrs_tell_their_error_rate(link, receive):
     wrong, claimed = [], []
     for seed in range(25):
         config.seed = seed
-        slots = link.transmit(4, 4.0)
+        slots = link.transmit(4, 2.0)
         llr = receive(slots).numpy()
         wrong.append(np.mean((llr > 0) != (slots.coded_bits.numpy() > 0.5)))
         claimed.append(np.mean(1 / (1 + np.exp(np.abs(llr)))))
@@ -286,13 +151,114 @@ def test_poles_alone_in_double_precision():
     slots = link.transmit(3, 40.0)
     receiver = bptt(
         link, num_poles=6, window=0, delay=0, init="ring", radius=0.6, parametrization="free",
-        learning_rate=0.02, reg=0.0,
+        learning_rate=0.02, reg=0.0, refit=False,
     )  # fmt: skip
     training = receiver.train(slots)
     assert training.held_out.dtype == tf.float64
     assert np.all(training.held_out.numpy() < 0.5 * training.losses[0, 1].numpy())
     llr = receiver(slots).numpy()
     assert llr.shape == slots.coded_bits.shape and np.all(np.isfinite(llr))
+
+
+# --- networks and methods (those of the registry are tested with it) ---------------------------
+
+KINDS = {
+    "free": {"parametrization": "free", "optimizer": "momentum"},
+    "trained readout": {"refit": False, "num_steps": 200},
+    "modrelu": {"network": "dense", "activation": "modrelu", "optimizer": "rmsprop"},
+    "lstm": {"network": "lstm", "init": "ridge"},
+    "fine-tuned": {"pretrained": "fine_tuned", "network": "dense"},
+}
+LESS = {"num_poles": 3, "num_neurons": 4, "window": 6, "delay": 3, "pretraining_steps": 4}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request, link):
+    options = KINDS[request.param]
+    return bptt(link, **{**LESS, "num_steps": 20, **options})
+
+
+def test_every_kind_decides_all_bits_at_high_snr_and_sees_pilots_alone(link, slots, kind):
+    llr = kind(slots).numpy()
+    assert llr.shape == slots.coded_bits.shape
+    assert np.array_equal(llr > 0, slots.coded_bits.numpy() > 0.5)
+    # Data: the rows of the regression neither hold nor weigh them
+    data, training = kind.data(slots), kind.train(slots)
+    pilots = kind.regression.learnt | kind.regression.held_out
+    assert pilots.sum() == len(TINY.pilot_symbols) * TINY.num_occupied
+    garbage = tf.where(pilots[:, None], data.targets, 7.0)
+    losses = kind.regression.losses(training.parameters, data)
+    other = kind.regression.losses(training.parameters, data._replace(targets=garbage))
+    for a, b in zip(losses, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def other_data_symbols(slots, reach):
+    """The same slots with other samples after the last pilot symbol has left every filter."""
+    y = slots.y_time.numpy()
+    last = 4 * (TINY.fft_size + TINY.cp_length) + reach - TINY.l_min
+    power = np.sum(np.abs(y[..., last:]) ** 2, axis=(1, 2, 3), keepdims=True)
+    fake = complex_normal(8, *y[..., last:].shape)
+    y[..., last:] = fake * np.sqrt(power / np.sum(np.abs(fake) ** 2, axis=(1, 2, 3), keepdims=True))
+    return slots._replace(y_time=tf.constant(y))
+
+
+@pytest.mark.parametrize("network", ["dense", "gru"])
+def test_a_sequential_network_stops_without_the_data_symbols(link, slots, network):
+    receiver = bptt(link, **LESS, network=network, num_steps=20)
+    training = receiver.train(slots)
+    other = receiver.train(other_data_symbols(slots, reach=3))
+    np.testing.assert_allclose(other.held_out, training.held_out, rtol=1e-2)
+
+
+def test_refit_uses_all_pilots(link, slots):
+    """Its weights are the ridge regression on learnt and held-out pilots together."""
+    receiver = bptt(link, **LESS, num_steps=20, readout="ridge")
+    seen = []
+    solve = receiver.regression.solve
+    receiver.regression.solve = lambda *args, **options: (
+        seen.append(args) or solve(*args, **options)
+    )
+    receiver(slots)
+    ((recurrent, data, rows),) = seen
+    assert rows.sum() == len(TINY.pilot_symbols) * TINY.num_occupied
+    trained = receiver.train(slots).parameters.recurrent
+    for a, b in zip(flat(recurrent), flat(trained), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.array_equal(data.targets, receiver.data(slots).targets)
+
+
+@pytest.mark.parametrize("readout", ["ridge", "ard"])
+def test_a_ring_that_is_not_trained_is_the_fixed_pole_equalizer(link, slots, readout):
+    options = {"num_poles": 3, "window": 6, "delay": 3, "readout": readout}
+    ring = {"bank": "per_antenna", "init": "ridge", "radius": 0.8}
+    still = bptt(link, **options, **ring, optimizer="none")
+    ours = RECEIVERS["fixed_pole"].build(
+        link, **resolve("fixed_pole", {**options, "basis": "parallel"})
+    )
+    # Here states have unit power on the pilots, there they would have it for white input
+    np.testing.assert_allclose(still(slots), ours(slots), rtol=0.2, atol=1.0)
+
+
+def test_pretraining_leaves_the_random_stream_alone(link):
+    config.seed = 11
+    expected = link.transmit(2, 10.0)
+    config.seed = 11
+    bptt(link, **LESS, pretrained="frozen")
+    np.testing.assert_array_equal(link.transmit(2, 10.0).y_time, expected.y_time)
+
+
+def test_pretraining_finds_a_better_recurrence(link, slots):
+    options = {**LESS, "window": 1, "bank": "per_antenna", "init": "ring", "radius": 0.3}
+    frozen = bptt(link, **{**options, "pretraining_steps": 40}, pretrained="frozen")
+    start = bptt(link, **options, num_steps=1)
+
+    def held_out(receiver):
+        data = receiver.data(slots)
+        weights = receiver.regression.start(data, ridge=True)
+        return np.mean(np.log(receiver.regression.losses(weights, data)[1]))
+
+    assert held_out(frozen) < held_out(start)
 
 
 @pytest.mark.slow
@@ -311,9 +277,32 @@ def test_every_scenario_has_finite_llrs(name):
     [
         ("num_poles", 0), ("radius", 1.0), ("window", -1), ("delay", -1), ("learning_rate", 0.0),
         ("num_steps", 0), ("patience", 0), ("held_out", 1.0), ("held_out", 0.0), ("reg", -1.0),
-        ("parametrization", "exponential"),
+        ("parametrization", "exponential"), ("pretraining_steps", 0),
     ],
 )  # fmt: skip
 def test_options_out_of_range_are_named(link, option, value):
+    pretrained = {"pretrained": "frozen"} if option == "pretraining_steps" else {}
     with pytest.raises(ValueError, match=option):
-        bptt(link, **{option: value})
+        bptt(link, **{option: value}, **pretrained)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"network": "gru", "parametrization": "free"}, "parametrization"),
+        ({"network": "dense", "bank": "per_antenna"}, "bank"),
+        ({"network": "lstm", "init": "ring"}, "init"),
+        ({"activation": "modrelu"}, "activation"),
+        ({"network": "dense", "optimizer": "varpro"}, "optimizer"),
+        ({"parametrization": "free", "optimizer": "varpro"}, "optimizer"),
+        ({"optimizer": "lbfgs", "learning_rate": 0.1}, "learning_rate"),
+        ({"pretrained": "frozen", "learning_rate": 0.1}, "learning_rate"),
+        ({"pretrained": "frozen", "num_steps": 5}, "num_steps"),
+        ({"optimizer": "none", "num_steps": 5}, "num_steps"),
+        ({"reg": 0.0}, "reg"),
+    ],
+    ids=str,
+)
+def test_options_that_do_not_go_together_are_refused(link, options, named):
+    with pytest.raises(ValueError, match=named):
+        bptt(link, **options)

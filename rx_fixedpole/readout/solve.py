@@ -42,7 +42,7 @@ def loading(reg: float, no: Tensor) -> Tensor:
 def loaded(gram: Tensor, loading: Tensor) -> Tensor:
     """``gram + (loading + jitter) I``; ``loading`` real, broadcast against ``gram``."""
     identity = ops.eye(gram.shape[-1], dtype="float64")
-    trace = ops.sum(ops.real(gram) * identity, axis=(-2, -1), keepdims=True)
+    trace = ops.stop_gradient(ops.sum(ops.real(gram) * identity, axis=(-2, -1), keepdims=True))
     floor = _JITTER * trace + 1e-200  # all features zero: the weights are zero, not NaN
     return gram + ops.cast((loading + floor) * identity, "complex128")
 

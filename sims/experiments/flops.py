@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rx_fixedpole.receivers.equalizer import PILOTS_PER_FEATURE, SHORTEST_WINDOW
+from sims.receivers.bptt import DESCENT_STEPS
 from sims.scenario import Scenario
 
 COMPLEX_MAC, REAL_MAC = 8, 2
@@ -57,8 +58,9 @@ def flops_learnt(scenario: Scenario, options: Mapping[str, Any]) -> float | None
     once = _features(scenario, alike) + _fit(scenario, alike, ARD_FITS) + _apply(scenario, alike)
     if options["pretrained"] == "frozen":
         return once
-    if options["optimizer"] in ("lbfgs", "varpro") or options["num_steps"] is None:
+    if options["optimizer"] in ("lbfgs", "varpro"):
         return None
+    steps = DESCENT_STEPS if options["num_steps"] is None else options["num_steps"]
     kinds = {
         "diagonal": COMPLEX_MAC * (states * (1 if per_antenna else antennas) + states),
         "dense": COMPLEX_MAC * (states * antennas + states**2),
@@ -68,7 +70,7 @@ def flops_learnt(scenario: Scenario, options: Mapping[str, Any]) -> float | None
     outputs = COMPLEX_MAC * scenario.num_streams * (states + antennas * window)
     samples = len(scenario.pilot_symbols) * (scenario.fft_size + scenario.cp_length + window)
     step = samples * (kinds[options["network"]] + outputs) * (1 + BACKWARD)
-    return once + options["num_steps"] * step
+    return once + steps * step
 
 
 def _features(scenario: Scenario, features: float) -> float:

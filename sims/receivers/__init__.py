@@ -56,7 +56,31 @@ RECEIVERS: dict[str, Receiver] = {
     "kbest": Receiver(kbest, "K-Best, joint LMMSE", slow=True, requires=several_streams),
     "ep": Receiver(ep, "EP, joint LMMSE", revision=2, requires=several_streams),
     "esn": Receiver(esn, "tanh ESN", revision=2),
-    "bptt": Receiver(bptt, "BPTT, poles learned (Adam)", revision=2, slow=True),
+    "bptt": Receiver(bptt, "BPTT, poles learned (Adam)", revision=3, slow=True),
+    "bptt_warm": Receiver(
+        partial(bptt, init="ridge", bank="per_antenna", radius=0.8),
+        "BPTT from the fixed ring's ridge",
+        slow=True,
+    ),
+    "bptt_dense": Receiver(partial(bptt, network="dense"), "BPTT, dense RNN", slow=True),
+    "bptt_gru": Receiver(partial(bptt, network="gru"), "BPTT, GRU", slow=True),
+    "bptt_lstm": Receiver(partial(bptt, network="lstm"), "BPTT, LSTM", slow=True),
+    "lbfgs": Receiver(partial(bptt, optimizer="lbfgs"), "poles learned (L-BFGS)", slow=True),
+    "varpro": Receiver(
+        partial(bptt, optimizer="varpro", init="ring", bank="per_antenna", radius=0.8),
+        "poles learned (variable projection)",
+        slow=True,
+    ),
+    "pretrained_frozen": Receiver(
+        partial(bptt, pretrained="frozen", init="ring", bank="per_antenna", radius=0.8),
+        "poles learned offline",
+        slow=True,
+    ),
+    "pretrained_fine_tuned": Receiver(
+        partial(bptt, pretrained="fine_tuned", init="ring", bank="per_antenna", radius=0.8),
+        "poles learned offline, fine-tuned (Adam)",
+        slow=True,
+    ),
 }
 
 

@@ -1,9 +1,10 @@
-"""The error at pilot resource elements: some are learnt from, the others tell when to stop."""
+"""Pilot resource elements: some are learnt from, the others tell when to stop."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import tensorflow as tf
 
 # Fractional parts of its multiples fill the unit interval evenly, along every comb of multiples.
 _GOLDEN = (np.sqrt(5) - 1) / 2
@@ -37,43 +38,41 @@ def held_out_mask(num_pilots: int, held_out: float) -> np.ndarray:
     return mask
 
 
-class PilotLoss:
-    r"""Mean squared errors over the pilots that are learnt from and over those held out.
+@dataclass(frozen=True)
+class PilotRows:
+    """The rows of a regression on pilots: all resource elements of the OFDM symbols with pilots.
 
-    .. math:: L_b = \frac{1}{|\mathcal P|} \sum_{p \in \mathcal P} \sum_s
-              |x_s[p] - \hat x_{b,s}[p]|^2
+    Data and empty subcarriers among them weigh nothing: the gradient of whole symbols is faster
+    than that of a gather.
 
     Args:
-        elements: flat indices ``symbol * fft_size + subcarrier`` of the pilots, int ``[P]``.
-        targets: what is sent there, complex ``[P, S]``.
-        held_out: bool ``[P]``.
-        fft_size: number of subcarriers.
-
-    Attributes:
         symbols: OFDM symbols with pilots, int, ascending.
-        elements: flat indices of all resource elements of these symbols, int ``[E]``. The loss is
-            taken there, data and empty subcarriers weighing nothing: the gradient of whole symbols
-            is faster than that of a gather.
-        num_learnt: number of pilots that are learnt from.
+        targets: what is sent on the rows, complex128 ``[E, S]``; zero where nothing is known.
+        learnt, held_out: bool ``[E]``, the pilots to learn from and those that tell when to stop.
     """
 
-    def __init__(
-        self, elements: np.ndarray, targets: np.ndarray, held_out: np.ndarray, fft_size: int
-    ) -> None:
-        self.symbols = np.unique(elements // fft_size)
-        self.elements = (self.symbols[:, None] * fft_size + np.arange(fft_size)).reshape(-1)
-        self.num_learnt = int(np.count_nonzero(~held_out))
-        places = np.searchsorted(self.elements, elements)
-        self._targets = np.zeros((len(self.elements), targets.shape[1]), np.complex128)
-        self._targets[places] = targets
-        # Column 0: learnt, column 1: held out
-        self._shares = np.zeros((len(self.elements), 2))
-        self._shares[places, held_out.astype(int)] = 1.0
-        self._shares /= self._shares.sum(axis=0)
+    symbols: np.ndarray
+    targets: np.ndarray
+    learnt: np.ndarray
+    held_out: np.ndarray
 
-    def __call__(self, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Mean error powers ``[B]``, learnt and held out, of outputs ``[B, E, S]``."""
-        errors = tf.constant(self._targets, outputs.dtype) - outputs
-        power = tf.reduce_sum(tf.math.real(errors) ** 2 + tf.math.imag(errors) ** 2, axis=-1)
-        means = power @ tf.constant(self._shares, power.dtype)
-        return means[:, 0], means[:, 1]
+    @classmethod
+    def of(
+        cls, elements: np.ndarray, targets: np.ndarray, held_out: np.ndarray, fft_size: int
+    ) -> PilotRows:
+        """The rows of given pilots.
+
+        Args:
+            elements: flat indices ``symbol * fft_size + subcarrier`` of the pilots, int ``[P]``.
+            targets: what is sent there, complex ``[P, S]``.
+            held_out: bool ``[P]``.
+            fft_size: number of subcarriers.
+        """
+        symbols = np.unique(elements // fft_size)
+        every = (symbols[:, None] * fft_size + np.arange(fft_size)).reshape(-1)
+        places = np.searchsorted(every, elements)
+        full = np.zeros((len(every), targets.shape[1]), np.complex128)
+        full[places] = targets
+        learnt, held = np.zeros(len(every), bool), np.zeros(len(every), bool)
+        learnt[places], held[places] = ~held_out, held_out
+        return cls(symbols, full, learnt, held)
