@@ -12,8 +12,9 @@ from sionna.phy.ofdm import PilotPattern, ResourceGrid, ResourceGridMapper
 from sionna.phy.utils import ebnodb2no, sim_ber
 
 from rx_fixedpole import poles
-from rx_fixedpole.readout import READOUTS, Ridge
+from rx_fixedpole.readout import READOUTS, BlockRLS, Ridge
 from rx_fixedpole.receivers import FixedPoleEqualizer
+from rx_fixedpole.receivers.pilots import data_elements, pilot_groups
 from tests import oracles
 
 L_MIN = -2
@@ -28,7 +29,10 @@ def make_grid(
     empty = ResourceGrid(symbols, fft, 30e3, num_tx, streams, cp, pilot_pattern="empty", **fields)
     occupied, rng = int(empty.num_effective_subcarriers), np.random.default_rng(7)
     mask = np.zeros((num_tx, streams, symbols, occupied), bool)
-    if kind == "shared":  # every second subcarrier of the pilot symbols carries data
+    if kind == "unequal":  # one symbol of pilots, and every third subcarrier of another
+        mask[:, :, pilot_symbols[0]] = True
+        mask[:, :, pilot_symbols[1], ::3] = True
+    elif kind == "shared":  # every second subcarrier of the pilot symbols carries data
         mask[:, :, list(pilot_symbols), ::2] = True
     else:
         mask[:, :, list(pilot_symbols)] = True
@@ -334,6 +338,39 @@ def test_bad_arguments_are_named(name):
         FixedPoleEqualizer(**arguments)
 
 
+@pytest.mark.parametrize("placement", sorted(set(poles.PLACEMENTS) - {"delays"}))
+def test_the_default_delay_stays_within_the_delay_line(placement):
+    """With more poles than lags, over a channel of one tap: no error floor."""
+    grid = make_grid()
+    y, _, data = send(grid, np.ones((1, 1, 1)), 1e-6)
+    placed = poles.PLACEMENTS[placement](8)
+    equalizer = FixedPoleEqualizer(grid, management(grid), poles=placed, window=3, l_min=L_MIN)
+    x_hat, _ = equalizer(y, 1e-6)
+    assert np.mean(np.abs(x_hat - data) ** 2) < 1e-4
+
+
+def test_recursive_least_squares_forgets_symbols_of_any_number_of_pilots():
+    """Unequal combs: the weights are those of the ridge with older symbols weighing less."""
+    grid = make_grid(kind="unequal")
+    y, spectra, _ = send(grid, random_taps(np.random.default_rng(3), 1, 1, 3), 0.05)
+    options = dict(window=4, delay=1, domain="frequency")
+    readout = BlockRLS(forgetting=0.2)
+    x_hat, _ = FixedPoleEqualizer(grid, management(grid), readout=readout, **options)(spectra, 0.05)
+    (group,) = pilot_groups(grid)
+    symbols = group.elements // 64
+    assert len({np.sum(symbols == m) for m in np.unique(symbols)}) == 2
+    omega = 2 * np.pi * (np.arange(64) - 32) / 64
+    ramps = np.exp(1j * np.outer(1 - np.arange(4), omega))
+    features = spectra[0, 0, 0][:, :, None] * ramps.T
+    rows = features.reshape(-1, 4)[group.elements]
+    weights = 0.2 ** (symbols.max() > symbols)
+    gram = rows.conj().T * weights @ rows + 0.05 * np.eye(4)
+    solved = np.linalg.solve(gram, rows.conj().T * weights @ group.targets[:, 0])
+    output = (features @ solved).reshape(-1)[data_elements(grid)[0]]
+    ratio = x_hat[0, 0, 0] / output  # the gain that makes it unbiased is real
+    np.testing.assert_allclose(np.imag(ratio), 0, atol=1e-4)
+
+
 def test_integers_may_be_tensors_as_sionna_gives_them():
     grid, y = make_grid(), tf.complex(tf.random.normal([1, 1, 1, 400]), 0.0)
     l_min, _ = time_lag_discrete_time_channel(grid.bandwidth)
@@ -354,5 +391,15 @@ def test_bad_inputs_are_named():
         equalizer(np.zeros((2, 3, 1, 400), np.complex64), 0.1)
     with pytest.raises(ValueError, match="no must"):
         equalizer(np.zeros((2, 1, 1, 400), np.complex64), np.zeros((2, 1, 1, 1), np.float32))
+    with pytest.raises(ValueError, match=r"no must .*\[B, R, A\] = \[2, 1, 1\], got \(3,\)"):
+        equalizer(np.zeros((2, 1, 1, 400), np.complex64), np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match="y must have at least the 350 samples"):
+        equalizer(np.zeros((2, 1, 1, 349), np.complex64), 0.1)
+    in_frequency = FixedPoleEqualizer(grid, management(grid), domain="frequency")
+    with pytest.raises(ValueError, match="y must have 5 OFDM symbols of 64 subcarriers"):
+        in_frequency(np.zeros((2, 1, 1, 5, 32), np.complex64), 0.1)
+    with pytest.raises(ValueError, match="y must have at least .* known when a graph is traced"):
+        specs = [tf.TensorSpec([2, 1, 1, None], tf.complex64), tf.TensorSpec([], tf.float32)]
+        tf.function(equalizer, input_signature=specs).get_concrete_function()
     with pytest.raises(ValueError, match="stream_management must have"):
         FixedPoleEqualizer(grid, StreamManagement(np.array([[1]]), 2))

@@ -183,6 +183,24 @@ def test_crossing_before_a_point_without_errors_is_not_certain() -> None:
     assert found.low < 0.6 * found.value
 
 
+def test_a_point_without_errors_stands_for_slots_not_bits() -> None:
+    """Bits err by the slot: coverage of the crossing where the last point often shows no error."""
+    rng, per_slot, in_error = np.random.default_rng(5), 3000, 300
+    chances = {4.0: 0.2, 6.0: 0.02, 8.0: 0.001}
+    rates = {ebno: chance * in_error / per_slot for ebno, chance in chances.items()}
+    share = math.log(rates[6.0] / 1e-3) / math.log(rates[6.0] / rates[8.0])
+    true = 6.0 + 2.0 * share
+    inside = 0
+    for _ in range(60):
+        curve = {
+            ebno: Point(in_error * rng.binomial(1, chance, 200), per_slot)
+            for ebno, chance in chances.items()
+        }
+        found = ebno_at(1e-3, curve)
+        inside += found.low <= true <= found.high
+    assert inside >= 54
+
+
 @pytest.mark.parametrize(
     ("target", "low", "high"), [(0.9, -math.inf, 2.0), (0.001, 16.0, math.inf)]
 )

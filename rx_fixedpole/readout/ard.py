@@ -69,6 +69,7 @@ class ARDRidge:
         *,
         prior: Tensor | None = None,
         groups: np.ndarray | None = None,
+        blocks: np.ndarray | None = None,
     ) -> RidgeFit:
         """As :meth:`Ridge.fit`, with the learned loadings.
 
@@ -78,10 +79,12 @@ class ARDRidge:
             no: noise variance, >= 0, a scalar or ``[B]``.
             prior: weights to shrink towards, ``[F, S]`` or ``[B, F, S]``; zero if None.
             groups: int ``[F]``, features of one number share a prior power; each its own if None.
+            blocks: not needed here, see :class:`BlockRLS`.
 
         Returns:
             As :meth:`Ridge.fit`.
         """
+        del blocks
         features, targets = check_pilots(features, targets)
         num_features = features.shape[-1]
         members = _membership(groups, num_features)

@@ -11,8 +11,7 @@ from keras import ops
 
 from .. import _backend
 from .._backend import Tensor
-from .checks import check_blocks, positive
-from .ridge import Ridge
+from .checks import check_blocks, check_pilots, positive
 from .solve import RidgeFit, loaded, loading, ridge_fit
 
 
@@ -66,15 +65,18 @@ class BlockRLS:
         *,
         prior: Tensor | None = None,
         groups: np.ndarray | None = None,
+        blocks: np.ndarray | None = None,
     ) -> RidgeFit:
         """The newest weights, as :meth:`Ridge.fit` with older blocks weighing less.
 
         Args:
-            features: complex ``[B, M, P, F]``, M blocks of P pilots, or ``[B, P, F]``, one block.
+            features: complex ``[B, M, P, F]``, M blocks of P pilots, or ``[B, P, F]``.
             targets: complex ``[B, M, P, S]`` or ``[B, P, S]``.
             no: noise variance, >= 0, a scalar or ``[B]``.
             prior: weights to shrink towards, ``[F, S]`` or ``[B, F, S]``; zero if None.
             groups: not needed here, see :class:`ARDRidge`.
+            blocks: number of each pilot's block for features ``[B, P, F]``, int ``[P]``, in which
+                pilots need not be equally many; None: all are of one block.
 
         Returns:
             As :meth:`Ridge.fit`; ``leave_one_out`` has the shape of the targets, ``leverage`` that
@@ -82,7 +84,11 @@ class BlockRLS:
         """
         del groups
         if len(features.shape) != 4:
-            return Ridge(self.reg).fit(features, targets, no, prior=prior)
+            features, targets = check_pilots(features, targets)
+            weights = None if blocks is None else self.forgetting ** _ages(blocks, features)
+            return ridge_fit(features, targets, loading(self.reg, no), prior, weights)
+        if blocks is not None:
+            raise ValueError("blocks must be None for features [B, M, P, F], which are in blocks")
         features, targets = check_blocks(features, targets)
         _, num_blocks, num_pilots, num_features = features.shape
         num_streams = targets.shape[-1]
@@ -150,3 +156,15 @@ class BlockRLS:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> BlockRLS:
         return cls(**config)
+
+
+def _ages(blocks: np.ndarray, features: Tensor) -> np.ndarray:
+    """How many blocks came after that of each pilot, float64 ``[P]``."""
+    blocks, num_pilots = np.asarray(blocks), features.shape[1]
+    if blocks.dtype.kind not in "iu" or blocks.shape != (num_pilots,):
+        raise ValueError(
+            f"blocks must be {num_pilots} integers, one a pilot, "
+            f"got {blocks.dtype} of shape {blocks.shape}"
+        )
+    _, order = np.unique(blocks, return_inverse=True)
+    return (order.max() - order).astype(np.float64)

@@ -52,6 +52,7 @@ class Ridge:
         *,
         prior: Tensor | None = None,
         groups: np.ndarray | None = None,
+        blocks: np.ndarray | None = None,
     ) -> RidgeFit:
         """Weights, leave-one-out errors, leverages and degrees of freedom of every slot.
 
@@ -65,6 +66,7 @@ class Ridge:
             no: noise variance, >= 0, a scalar or ``[B]``.
             prior: weights to shrink towards, ``[F, S]`` or ``[B, F, S]``; zero if None.
             groups: not needed here; for readouts that learn a prior power a group of features.
+            blocks: not needed here; for readouts that forget older blocks of pilots.
 
         Returns:
             ``weights [B, F, S]`` and ``leave_one_out [B, P, S]`` in the dtype of the features;
@@ -76,7 +78,7 @@ class Ridge:
             denominator is then held at 1e-10. Same weights as ``scipy.linalg.lstsq`` on the
             features augmented by ``sqrt(reg no) I``.
         """
-        del groups
+        del groups, blocks
         features, targets = check_pilots(features, targets)
         return ridge_fit(features, targets, loading(self.reg, no), prior)
 

@@ -14,11 +14,11 @@ from sionna.phy.ofdm import ResourceGrid
 from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 from rx_fixedpole.poles import validate
-from rx_fixedpole.readout import READOUTS, ARDRidge, BlockRLS
+from rx_fixedpole.readout import READOUTS, ARDRidge
 from rx_fixedpole.recurrence import BASES
 
 from . import arguments
-from .frontend import FrequencyFrontEnd, FrontEnd, TimeFrontEnd
+from .frontend import FrequencyFrontEnd, FrontEnd, TimeFrontEnd, default_delay
 from .layout import StreamLayout, noise_variance
 from .pilots import PilotGroup, pilot_groups
 from .reliability import Reliability
@@ -54,7 +54,7 @@ class FixedPoleEqualizer(Block):
         window: length W >= 0 of the delay line in samples. None: 32 or twice the cyclic prefix,
             whichever is longer, cut so that four pilots stand behind each feature.
         delay: decision delay d in samples, the reach into the future of the output. None: half of
-            ``window + K``.
+            ``window + K``, but within the delay line: poles alone reach the present sample poorly.
         readout: a readout of :mod:`rx_fixedpole.readout`. None: :class:`ARDRidge`.
         basis: basis of the poles, ``"orthonormal"`` (Takenaka-Malmquist) or ``"parallel"``. They
             span the same outputs, but the readout's prior treats all features of the first alike.
@@ -150,7 +150,7 @@ class FixedPoleEqualizer(Block):
     def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
         """Train on the pilots of every slot and equalize its data."""
         front_end = self._front_end(y)
-        no = noise_variance(no, y.shape[1], y.shape[2], _backend.REAL_OF[self._dtype])
+        no = noise_variance(no, tuple(y.shape[:3]), _backend.REAL_OF[self._dtype])
         y = ops.reshape(y, (-1, *y.shape[2:]))
         fits = [self._fit(front_end, y, group, no) for group in self._groups]
         weights = ops.concatenate([weights for weights, _ in fits], axis=-1)
@@ -174,24 +174,17 @@ class FixedPoleEqualizer(Block):
         self, front_end: FrontEnd, y: Tensor, group: PilotGroup, no: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Weights ``[B R, F, G]`` and leave-one-out errors ``[B R, P, G]`` of one group."""
+        symbols = group.elements // front_end.fft_size
         features = front_end.features(y, group.elements)
         roles = np.tile(np.arange(front_end.num_features), y.shape[1])
         if self._tracking:
-            time = self._time[group.elements // front_end.fft_size]
+            time = self._time[symbols]
             time = _backend.constant(time[:, None], self._dtype)
             features = ops.concatenate([features, features * time], axis=-1)
             roles = np.concatenate([roles, roles + front_end.num_features])
         targets = _backend.constant(group.targets, self._dtype) + 0 * features[..., :1]
-        if not isinstance(self._readout, BlockRLS):
-            fit = self._readout.fit(features, targets, no, groups=roles)
-            return fit.weights, fit.leave_one_out
-        blocks = (-1, len(np.unique(group.elements // front_end.fft_size)))
-        fit = self._readout.fit(
-            ops.reshape(features, (*blocks, features.shape[1] // blocks[1], len(roles))),
-            ops.reshape(targets, (*blocks, features.shape[1] // blocks[1], targets.shape[-1])),
-            no,
-        )
-        return fit.weights, ops.reshape(fit.leave_one_out, (-1, *targets.shape[1:]))
+        fit = self._readout.fit(features, targets, no, groups=roles, blocks=symbols)
+        return fit.weights, fit.leave_one_out
 
     def _apply(
         self, front_end: FrontEnd, y: Tensor, weights: Tensor, no: Tensor
@@ -221,12 +214,30 @@ class FixedPoleEqualizer(Block):
                 f"y must have the {self._layout.num_rx} receivers of stream_management on its "
                 f"second axis, got {y.shape[1]}"
             )
+        self._check_size(y)
         window = self._window_for(int(y.shape[2]))
-        delay = (window + len(self._poles)) // 2 if self._delay is None else self._delay
+        delay = default_delay(window, len(self._poles)) if self._delay is None else self._delay
         common = (self._grid, self._poles, self._basis, window, delay, self._dtype)
         if time_domain:
             return TimeFrontEnd(*common, l_min=self._l_min)
         return FrequencyFrontEnd(*common)
+
+    def _check_size(self, y: Tensor) -> None:
+        """Refuse a slot that is too short, or not of the grid's size."""
+        if self._domain == "frequency":
+            size = (int(self._grid.num_ofdm_symbols), self._fft_size)
+            if tuple(y.shape[3:]) != size:
+                raise ValueError(
+                    f"y must have {size[0]} OFDM symbols of {size[1]} subcarriers on its last "
+                    f"axes, got {tuple(y.shape[3:])}"
+                )
+            return
+        needed = int(self._grid.num_time_samples)
+        if y.shape[-1] is None or y.shape[-1] < needed:
+            raise ValueError(
+                f"y must have at least the {needed} samples of resource_grid on its last axis, a "
+                f"number that is known when a graph is traced, got {y.shape[-1]}"
+            )
 
     def _window_for(self, num_ant: int) -> int:
         """Length of the delay line for this many antennas, checked against the pilots."""

@@ -43,6 +43,15 @@ def pole_responses(poles: np.ndarray, basis: str, omega: np.ndarray) -> np.ndarr
     return one_pole * passed
 
 
+def default_delay(window: int, num_poles: int) -> int:
+    """Half of the features of an antenna, but no more than the delay line still holds.
+
+    A bank is driven by what leaves the delay line, and ``sum_k b_k beta_k^n`` makes a poor impulse.
+    """
+    half = (window + num_poles) // 2
+    return min(half, window - 1) if window else half
+
+
 class FrontEnd(ABC):
     """Shared geometry of both domains.
 

@@ -49,21 +49,26 @@ class StreamLayout:
         return ops.take(flat, places.reshape(self.num_tx, -1, places.shape[-1]), axis=-1)
 
 
-def noise_variance(no: Tensor, num_rx: int, num_ant: int, dtype: str) -> Tensor:
+def noise_variance(no: Tensor, sizes: tuple[int | None, int, int], dtype: str) -> Tensor:
     """Noise variance of every slot and receiver, the mean over its antennas, ``[B R]`` or ``[1]``.
 
     Args:
         no: scalar or the first axes of ``[B, R, A]``.
-        num_rx: R.
-        num_ant: A.
+        sizes: B (None if unknown), R and A.
         dtype: real dtype of the result.
     """
     no = ops.cast(no if _backend.is_tensor(no) else np.asarray(no, np.float64), dtype)
     rank = len(no.shape)
-    if rank > 3:
-        raise ValueError(f"no must be a scalar or have the first axes of [B, R, A], got {no.shape}")
+    fits = rank <= 3 and all(
+        got in (None, 1) or want in (None, got) for got, want in zip(no.shape, sizes, strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            f"no must be a scalar or have the first axes of [B, R, A] = {list(sizes)}, "
+            f"got {tuple(no.shape)}"
+        )
     if rank == 0:
         return ops.reshape(no, (1,))
     no = ops.reshape(no, (-1, *no.shape[1:], *(1,) * (3 - rank)))
-    ones = ops.ones((1, num_rx, num_ant), dtype=no.dtype)
+    ones = ops.ones((1, *sizes[1:]), dtype=no.dtype)
     return ops.reshape(ops.mean(no * ones, axis=-1), (-1,))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from rx_fixedpole.receivers.equalizer import PILOTS_PER_FEATURE, SHORTEST_WINDOW
+from rx_fixedpole.receivers.frontend import default_delay
 from sims.link import Link
 from sims.receivers.grid import pilot_grid
 from sims.receivers.learned import Frame, LearnedReceiver, Trainer
@@ -115,7 +116,7 @@ def bptt(
         window = _window_for(link, recurrence.poles_an_antenna)
     frame = Frame(
         window=window,
-        delay=(window + recurrence.poles_an_antenna) // 2 if delay is None else delay,
+        delay=default_delay(window, recurrence.poles_an_antenna) if delay is None else delay,
         held_out=held_out,
         reg=reg,
         ridge_start=init == "ridge" or pretrained != "no" or optimizer == "none",

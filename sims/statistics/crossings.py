@@ -23,8 +23,9 @@ def ebno_at(target: float, curve: Mapping[float, Point], *, confidence: float = 
 
     The logarithm of the rate is interpolated linearly in dB after the last simulated point that
     is at or above the target, so a curve that dips and rises again has not crossed. A point
-    without errors enters the interpolation as half an error, and the interval with the rates that
-    this leaves possible.
+    without errors enters the interpolation as half a slot in error, with as many errors as such
+    slots have at the nearest point with errors, and the interval with the rates that this leaves
+    possible.
 
     Args:
         target: the rate, between 0 and 1.
@@ -86,28 +87,36 @@ def _crossings(target: float, curve: Mapping[float, Point]) -> tuple[Array, Arra
         nowhere = np.array([[-math.inf], [math.inf]])
         return nowhere, np.repeat(nowhere, RESAMPLES, axis=1)
     points = [curve[ebno] for ebno in known]
-    exact = np.array([[point.rate or _half_an_error(point)] for point in points])
+    halves = [_half_a_slot(curve, ebno) for ebno in known]
+    exact = np.array([[point.rate or half] for point, half in zip(points, halves, strict=True)])
     resampled = np.stack(
         [
-            _possible_rates(point, int(np.float64(ebno).view(np.uint64)))
-            for ebno, point in zip(known, points, strict=True)
+            _possible_rates(point, half, int(np.float64(ebno).view(np.uint64)))
+            for ebno, point, half in zip(known, points, halves, strict=True)
         ]
     )
     ebno_db = np.array(known)
     return _cross(target, ebno_db, exact), _cross(target, ebno_db, resampled)
 
 
-def _possible_rates(point: Point, stream: int) -> Array:
+def _possible_rates(point: Point, half: float, stream: int) -> Array:
     """Positive rates `[RESAMPLES]`; no resampling brings errors where none were seen."""
     if point.errors.any():
         return resampled_rates(point, stream)
-    # Jeffreys' posterior after no error: its mean is half an error, its tail reaches to 2.5.
+    # Jeffreys' posterior after no slot in error: its mean is half a slot, its tail reaches to 2.5.
     draws = np.random.default_rng([SEED, stream]).standard_gamma(0.5, RESAMPLES)
-    return 2 * draws * _half_an_error(point)
+    return 2 * draws * half
 
 
-def _half_an_error(point: Point) -> float:
-    return 0.5 / (point.errors.size * point.per_slot)
+def _half_a_slot(curve: Mapping[float, Point], ebno_db: float) -> float:
+    """The rate that half a slot in error would give; errors come by the slot, not one by one."""
+    with_errors = [ebno for ebno, point in curve.items() if point.errors.any()]
+    errors = 1.0
+    if with_errors:
+        nearest = curve[min(with_errors, key=lambda ebno: (abs(ebno - ebno_db), ebno))].errors
+        errors = float(nearest[nearest > 0].mean())
+    point = curve[ebno_db]
+    return 0.5 * errors / (point.errors.size * point.per_slot)
 
 
 def _cross(target: float, ebno_db: Array, rates: Array) -> Array:
