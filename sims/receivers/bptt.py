@@ -23,7 +23,14 @@ from sims.training import LBFGS, OPTIMIZERS, Descent, Regression, VarPro
 
 # First step size and most steps of every method; see `bptt` for how they were found.
 LEARNING_RATES: dict[tuple[str, str], float] = {
+    ("diagonal", "sgd"): 0.1,
+    ("diagonal", "momentum"): 0.3,
+    ("diagonal", "rmsprop"): 0.01,
     ("diagonal", "adam"): 0.03,
+    ("diagonal", "adamw"): 0.03,
+    ("dense", "adam"): 0.003,
+    ("gru", "adam"): 0.003,
+    ("lstm", "adam"): 0.003,
 }
 NUM_STEPS: dict[str, int] = {"lbfgs": 100, "varpro": 50}
 DESCENT_STEPS = 200
