@@ -29,7 +29,7 @@ def settings(*, quick: bool) -> dict[str, Any]:
         "num_pilots": 128 if quick else 256,
         "snr_db": 20,
         "num_steps": 60 if quick else 600,
-        "search_steps": 0 if quick else 150,
+        "search_steps": 0 if quick else 200,
         "optimizers": ["sgd", "adam"] if quick else ["sgd", "rmsprop", "adam"],
     }
 

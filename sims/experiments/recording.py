@@ -27,11 +27,11 @@ ComplexArray = NDArray[np.complex128]
 RADIUS = 0.9  # spectral radius, or radius of the disc of poles, at the start
 # Learning rates among which every method has its choice.
 RATES = {
-    "sgd": (0.03, 0.1, 0.3, 1.0),
-    "momentum": (0.003, 0.01, 0.03, 0.1),
-    "rmsprop": (0.001, 0.003, 0.01, 0.03),
-    "adam": (0.003, 0.01, 0.03, 0.1),
-    "adamw": (0.003, 0.01, 0.03, 0.1),
+    "sgd": (0.01, 0.03, 0.1),
+    "momentum": (0.003, 0.01, 0.03),
+    "rmsprop": (0.0001, 0.0003, 0.001),
+    "adam": (0.0003, 0.001, 0.003),
+    "adamw": (0.0003, 0.001, 0.003),
 }
 LABELS = {
     "sgd": "SGD",
