@@ -176,6 +176,11 @@ class Scenario:
         return (self.num_ofdm_symbols - len(self.pilot_symbols)) * self.num_occupied
 
     @property
+    def num_pilots(self) -> int:
+        """Resource elements of a slot that carry pilots, and no data of any stream."""
+        return len(self.pilot_symbols) * self.num_occupied
+
+    @property
     def num_coded_bits(self) -> int:
         """Bits on the data resource elements of one stream in a slot."""
         return self.num_data_res * self.num_bits_per_symbol

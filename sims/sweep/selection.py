@@ -67,7 +67,7 @@ def choose_receivers(texts: Sequence[str], scenario: Scenario) -> tuple[Contende
         receiver = RECEIVERS[name]
         options = dict(_assignment(part) for part in _split(given))
         complete = resolve(name, options)
-        reason = receiver.requires(scenario)
+        reason = receiver.requires(scenario, complete)
         if reason is not None:
             raise ValueError(
                 f"receiver {name!r} cannot run in scenario {scenario.name!r}: {reason}"
@@ -81,7 +81,7 @@ def choose_receivers(texts: Sequence[str], scenario: Scenario) -> tuple[Contende
 
 def runnable(names: Sequence[str], scenario: Scenario) -> tuple[list[str], dict[str, str]]:
     """Split receivers into those that can run in a scenario, and the others' reasons."""
-    reasons = {name: RECEIVERS[name].requires(scenario) for name in names}
+    reasons = {name: RECEIVERS[name].requires(scenario, resolve(name)) for name in names}
     return (
         [name for name in names if reasons[name] is None],
         {name: reason for name, reason in reasons.items() if reason is not None},
