@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
 
 from scripts._cli import Formatter, Parser
+from scripts._config import ConfigFile
 from sims.sweep.notation import load
 
 DEFAULT_RECEIVERS = [
@@ -61,7 +62,7 @@ def make_parser() -> Parser:
     add = parser.add_argument
     add(
         "--config",
-        action="config",
+        action=ConfigFile,
         metavar="FILE",
         help="YAML or JSON file that sets any of "
         "these flags, its `scenario` also to the fields of a scenario",
