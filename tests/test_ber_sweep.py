@@ -18,7 +18,7 @@ import pytest
 
 from sims.link import Link
 from sims.scenario import SCENARIOS
-from sims.store import read
+from sims.store import Store, read
 from sims.sweep.evaluator import SionnaEvaluator
 from sims.sweep.selection import choose_points, choose_receivers, choose_scenario
 
@@ -247,12 +247,18 @@ def test_output_that_cannot_be_written_is_found_before_anything_is_computed(
     script: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "x.jsonl").write_text("my notes\n")
-    assert script.main([*SMALL, "--out", str(tmp_path / "x")]) == 1
-    assert "holds something else than results" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert script.main([*SMALL, "--out", str(tmp_path / "file" / "x")]) == 1
-    assert str(tmp_path / "file") in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "x.jsonl"]
+    with Store(tmp_path / "taken.jsonl"):
+        for out, reason in {
+            "x": "holds something else than results",
+            "file/x": str(tmp_path / "file"),
+            "taken": "another sweep is writing this file",
+            "x" * 300: "File name too long",
+        }.items():
+            assert script.main([*SMALL, "--out", str(tmp_path / out)]) == 1
+            lines = capsys.readouterr().err.splitlines()
+            assert len(lines) == 1 and reason in lines[0]  # and no hint that it could be resumed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.jsonl", "x.jsonl"]
 
 
 @pytest.mark.slow
