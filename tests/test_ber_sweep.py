@@ -53,6 +53,8 @@ BAD = [
     (["--receivers", "esn:windw=3"], "windw", "window"),
     (["--receivers", "esn:window=wide"], "window", "wide"),
     (["--receivers", "esn:window"], "window", "name=value"),
+    (["--receivers", "fixed_pole:window=8,window=9"], "'window'", "twice"),
+    (["--set", "speed=3", "speed=4"], "'speed'", "twice"),
     (["--receivers", "esn:spectral_radius=2"], "spectral_radius", "between 0 and 1"),
     (["--receivers", "fixed_pole:num_poles=-1"], "num_poles", "at least 0"),
     (["--receivers", "fixed_pole:placement=delays"], "placement", "ring"),
