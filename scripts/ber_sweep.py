@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
 
 from scripts._cli import Formatter, Parser
+from scripts._config import ConfigFile
 from sims.sweep.notation import load
 
 DEFAULT_RECEIVERS = [
@@ -61,7 +62,7 @@ def make_parser() -> Parser:
     add = parser.add_argument
     add(
         "--config",
-        action="config",
+        action=ConfigFile,
         metavar="FILE",
         help="YAML or JSON file that sets any of "
         "these flags, its `scenario` also to the fields of a scenario",
@@ -110,7 +111,7 @@ def make_parser() -> Parser:
         type=int,
         default=200,
         metavar="N",
-        help="and after this many slots in any case",
+        help="and after this many slots in any case, rounded up to whole chunks",
     )
     add(
         "--max-slots-slow",
@@ -202,9 +203,9 @@ def sweep(given: Namespace, parser: Parser, command: str) -> int:
     except (OSError, SweepError, KeyboardInterrupt) as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if interrupted else f"{parser.prog}: error: {error}"
-        kept = chosen.out.with_name(chosen.out.name + ".jsonl").is_file()
-        hint = f"\nWhat was stored is kept. To resume:\n  {command}" if kept else ""
-        print(reason + hint, file=sys.stderr)
+        notes = getattr(error, "__notes__", [])
+        hint = f" To resume:\n  {command}" if notes else ""
+        print("\n".join([reason, *notes]) + hint, file=sys.stderr)
         return 130 if interrupted else 1
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from sims.link import Link
 from sims.scenario import SCENARIOS
-from sims.store import read
+from sims.store import Store, read
 from sims.sweep.evaluator import SionnaEvaluator
 from sims.sweep.selection import choose_points, choose_receivers, choose_scenario
 
@@ -53,6 +53,13 @@ BAD = [
     (["--receivers", "esn:windw=3"], "windw", "window"),
     (["--receivers", "esn:window=wide"], "window", "wide"),
     (["--receivers", "esn:window"], "window", "name=value"),
+    (["--receivers", "fixed_pole:window=8,window=9"], "'window'", "twice"),
+    (["--set", "speed=3", "speed=4"], "'speed'", "twice"),
+    (["--receivers", "esn:spectral_radius=2"], "spectral_radius", "between 0 and 1"),
+    (["--receivers", "fixed_pole:num_poles=-1"], "num_poles", "at least 0"),
+    (["--receivers", "fixed_pole:placement=delays"], "placement", "ring"),
+    (["--receivers", "bptt:num_poles=0"], "num_poles", "at least 1"),
+    (["--scenario", "scarce_pilots", "--receivers", "fixed_pole_tracking"], "tracking", "two OFDM"),
     (["--receivers", "kbest", "--scenario", "nominal_siso"], "kbest", "nominal_siso"),
     (["--receivers", "ls_lin", "ls_lin"], "contenders", "twice"),
     (["--receivers"], "--receivers", "argument"),
@@ -89,13 +96,46 @@ def test_bad_command_line_is_refused_in_one_line(
     assert culprit in lines[0] and hint in lines[0]
 
 
-def test_config_file_with_a_mistyped_flag_is_refused(
-    script: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
+BAD_FILES = [
+    (b"max_slotz: 3", "c.yaml: max_slotz: no such flag; did you mean max_slots"),
+    (b"recievers: [esn]", "c.yaml: recievers: no such flag; did you mean receivers"),
+    (b"ebno-db: 3", "did you mean ebno_db"),
+    (b"3: 4", "c.yaml: 3: no such flag"),
+    (b"\xff\xfe", "c.yaml: cannot be read: 'utf-8' codec"),
+    (b"seed: [", "c.yaml: cannot be read: while parsing"),
+    (b"", "c.yaml: expected flags as name: value, got None"),
+    (b"- seed", "c.yaml: expected flags as name: value, got ['seed']"),
+    (b"scenario: null", "c.yaml: scenario: expected a value, got none"),
+    (b"scenario: 3", "scenario"),
+    (b"max_slots: null", "c.yaml: max_slots: expected a value, got none"),
+    (b"no_plot: 3", "c.yaml: no_plot: expected true or false, got 3"),
+    (b"seed: few", "key \"seed\": Expected a <class 'int'>. Got value: few"),
+    (b"seed: {a: 1}", 'key "seed"'),
+    (b"receivers: []", "contenders must not be empty"),
+    (b"receivers: [3]", 'key "receivers" element 1'),
+    (b"receivers: {esn: {window: 3}}", "unknown receiver 'esn="),
+    (b"ebno_db: {a: 1}", "ebno_db must be numbers or start:stop:step"),
+    (b"set: 3", 'key "set" element 1'),
+    (b"set: {sped: 3}", "did you mean 'speed'"),
+    (b"config: c.yaml", "c.yaml: config: the file includes itself"),
+    (b"config: d.yaml", "d.yaml: cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_FILES)
+def test_bad_config_file_is_refused_in_one_line(
+    script: ModuleType,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes,
+    message: str,
 ) -> None:
-    (tmp_path / "c.yaml").write_text("max_slotz: 3\n")
+    (tmp_path / "c.yaml").write_bytes(content)
     with pytest.raises(SystemExit) as stop:
         script.main(["--config", str(tmp_path / "c.yaml")])
-    assert stop.value.code == 2 and "max_slotz" in capsys.readouterr().err
+    lines = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2 and len(lines) == 1
+    assert lines[0].startswith("ber_sweep.py: error: ") and message in lines[0]
 
 
 def test_help_names_every_flag_and_shows_how(
@@ -140,6 +180,22 @@ def test_config_file_sets_flags_and_flags_after_it_win(script: ModuleType, tmp_p
     assert sweep.plan.scenario == fields and sweep.out == Path("results/mine")
     assert sweep.plan.ebno_db == (1.0, 2.0, 4.0)
     assert [contender.name for contender in sweep.plan.contenders] == ["perfect_csi"]
+
+
+def test_config_file_may_say_it_the_plain_way(script: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "inner.yaml").write_text("ebno_db: 4\nseed: 5\n")
+    (tmp_path / "c.yaml").write_text(
+        "config: inner.yaml\nreceivers: ls_lin\nebno_db: -3\nno_plot: true\nout: null\n"
+        "set: {speed: 3, channel: tdl-b, impairments: {cfo: {subcarriers: 1e-2}}, coderate: null}"
+    )
+    parser = script.make_parser()
+    sweep = script.prepare(parser.parse_args(["--config", str(tmp_path / "c.yaml")]), parser)
+    changed = SCENARIOS["cdl_2x2"].replace(
+        speed=3, channel="tdl-b", impairments={"cfo": {"subcarriers": 0.01}}, coderate=None
+    )
+    assert sweep.plan.scenario == changed.to_dict()
+    assert [contender.name for contender in sweep.plan.contenders] == ["ls_lin"]
+    assert (sweep.plan.ebno_db, sweep.plan.seed, sweep.plot) == ((-3.0,), 5, False)
 
 
 def test_points() -> None:
@@ -193,12 +249,18 @@ def test_output_that_cannot_be_written_is_found_before_anything_is_computed(
     script: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "x.jsonl").write_text("my notes\n")
-    assert script.main([*SMALL, "--out", str(tmp_path / "x")]) == 1
-    assert "holds something else than results" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert script.main([*SMALL, "--out", str(tmp_path / "file" / "x")]) == 1
-    assert str(tmp_path / "file") in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "x.jsonl"]
+    with Store(tmp_path / "taken.jsonl"):
+        for out, reason in {
+            "x": "holds something else than results",
+            "file/x": str(tmp_path / "file"),
+            "taken": "another sweep is writing this file",
+            "x" * 300: "File name too long",
+        }.items():
+            assert script.main([*SMALL, "--out", str(tmp_path / out)]) == 1
+            lines = capsys.readouterr().err.splitlines()
+            assert len(lines) == 1 and reason in lines[0]  # and no hint that it could be resumed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.jsonl", "x.jsonl"]
 
 
 @pytest.mark.slow

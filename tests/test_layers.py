@@ -41,6 +41,11 @@ def make(request):
     return LAYERS[request.param]
 
 
+def test_a_window_of_numpy_is_kept_as_a_plain_one():
+    config = FixedPoleRNN(POLES, window=np.int64(3)).get_config()
+    assert type(config["window"]) is int and json.loads(json.dumps(config)) == config
+
+
 def expected_features(layer, u):
     config = layer.get_config()
     if config["input_weights"] is not None:
@@ -206,7 +211,7 @@ INPUT = keras.Input((T, N))
         (lambda: FixedPoleRNN(POLES)(U[0]), ValueError, "u must have three axes"),
         (lambda: FixedPoleRNN(POLES, input_weights=W)(U[..., :1]), ValueError, "for 2 inputs"),
         (lambda: FixedPoleRNN([1.0]), ValueError, r"\|p\| < 1"),
-        (lambda: FixedPoleRNN(POLES, window=-1), ValueError, "window must be >= 0, got -1"),
+        (lambda: FixedPoleRNN(POLES, window=-1), ValueError, "window must be at least 0, got -1"),
         (lambda: FixedPoleRNN(POLES, window=1.5), TypeError, "window must be an integer"),
         (lambda: FixedPoleRNN(POLES, basis="kautz"), ValueError, "basis must be one of"),
         (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -198,11 +200,35 @@ def test_readouts_survive_serialisation(readout):
 
 
 @pytest.mark.parametrize(
+    ("made", "same"),
+    [
+        (lambda: Ridge(np.float32(0.5)), Ridge(0.5)),
+        (lambda: Ridge(np.int64(2)), Ridge(2.0)),
+        (lambda: ARDRidge(np.float64(2), num_updates=np.int64(1)), ARDRidge(2.0, 1)),
+        (lambda: BlockRLS(1, np.float32(0.5)), BlockRLS(1.0, 0.5)),
+    ],
+)
+def test_numbers_of_numpy_are_numbers_and_are_kept_as_plain_ones(made, same):
+    config = made().get_config()
+    assert made() == same and config == json.loads(json.dumps(config)) == same.get_config()
+    assert {type(value) for value in config.values()} <= {int, float}
+
+
+@pytest.mark.parametrize(
     ("make", "error", "message"),
     [
         (lambda: Ridge(reg=0.0), ValueError, "reg must be positive and finite, got 0.0"),
         (lambda: Ridge(reg=np.inf), ValueError, "reg must be positive and finite"),
         (lambda: Ridge(reg="1"), TypeError, "reg must be a number, got '1'"),
+        (lambda: Ridge(reg=np.bool_(True)), TypeError, "reg must be a number"),
+        (lambda: ARDRidge(num_updates=1.5), TypeError, "num_updates must be an integer, got 1.5"),
+        (lambda: ARDRidge(num_updates=True), TypeError, "num_updates must be an integer"),
+        (lambda: ARDRidge(num_updates=-1), ValueError, "num_updates must be at least 0, got -1"),
+        (
+            lambda: ARDRidge().fit(FEATURES, TARGETS, 1.0, prior=PRIOR.T),
+            ValueError,
+            r"prior must have shape \[8, 2\], got \(2, 8\)",
+        ),
         (lambda: BlockRLS(forgetting=1.01), ValueError, r"forgetting must be in \(0, 1\]"),
         (lambda: Ridge().fit(FEATURES.real, TARGETS, 1.0), TypeError, "features must be complex"),
         (lambda: Ridge().fit(FEATURES, TARGETS[:, 1:], 1.0), ValueError, "targets must have shape"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 import numpy as np
@@ -23,7 +24,7 @@ from sims.receivers.delay_limited import (
 from sims.receivers.esn import _reservoir, _responses, _runner, _window
 from sims.receivers.joint_lmmse import joint_filters, joint_lmmse_estimator
 from sims.receivers.waveform import Waveform
-from sims.scenario import SCENARIOS
+from sims.scenario import SCENARIOS, Scenario
 from tests import oracles
 
 pytestmark = pytest.mark.tensorflow_only
@@ -55,6 +56,10 @@ def slots_of(name: str, ebno_db: float, batch: int = BATCH):
     return link_of(name).transmit(batch, ebno_db)
 
 
+def reason(name: str, scenario: Scenario, **options: object) -> str | None:
+    return RECEIVERS[name].requires(scenario, resolve(name, options))
+
+
 @functools.cache
 def receiver(name: str, link: str = "small"):
     built = RECEIVERS[name].build(link_of(link), **resolve(name))
@@ -63,9 +68,8 @@ def receiver(name: str, link: str = "small"):
 
 @pytest.fixture(params=RECEIVERS)
 def name(request):
-    reason = RECEIVERS[request.param].requires(SMALL)
-    if reason is not None:
-        pytest.skip(reason)
+    if reason(request.param, SMALL) is not None:
+        pytest.skip(reason(request.param, SMALL))
     return request.param
 
 
@@ -153,6 +157,19 @@ class TestOptions:
             ("esn", {"window": 3.5}, TypeError, "'window'.*int or NoneType, got 3.5"),
             ("esn", {"seed": True}, TypeError, "'seed'.*int, got True"),
             ("kbest", {"estimator": "mmse"}, ValueError, "joint_lmmse, delay_limited, ls_lin"),
+            ("kbest", {"num_paths": 0}, ValueError, "'num_paths'.*at least 1, got 0"),
+            ("ep", {"num_iterations": 0}, ValueError, "'num_iterations'.*at least 1, got 0"),
+            ("joint_lmmse", {"num_drops": 0}, ValueError, "'num_drops'.*at least 1, got 0"),
+            ("esn", {"spectral_radius": 1}, ValueError, "'spectral_radius'.*between 0 and 1"),
+            ("esn", {"input_scale": np.nan}, ValueError, "'input_scale'.*positive and finite"),
+            ("esn", {"window": 0}, ValueError, "'window'.*at least 1, got 0"),
+            ("fixed_pole", {"placement": "rings"}, ValueError, "'placement'.*one of ring, disc"),
+            ("fixed_pole", {"placement": "delays"}, ValueError, "'placement'.*one of ring, disc"),
+            ("fixed_pole", {"num_poles": -1}, ValueError, "'num_poles'.*at least 0, got -1"),
+            ("fixed_pole", {"num_poles": 1.5}, TypeError, "'num_poles'.*must be int, got 1.5"),
+            ("bptt", {"num_poles": 0}, ValueError, "'num_poles'.*at least 1, got 0"),
+            ("bptt", {"learning_rate": 0}, ValueError, "'learning_rate'.*positive and finite"),
+            ("bptt", {"reg": -1}, ValueError, "'reg'.*at least 0"),
         ],
     )
     def test_mistakes_are_named(self, name, options, error, match):
@@ -165,28 +182,54 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("name", "options", "match"),
         [
-            ("esn", {"num_neurons": 200}, "208 features but only 114 pilots"),
-            ("esn", {"spectral_radius": 1.0}, "spectral_radius"),
-            ("esn", {"window": 0}, "window"),
+            ("esn", {"num_neurons": 200, "window": 2}, "208 features but only 114 pilots"),
             ("genie_wiener", {"window": 64}, "fft_size - 1, got 64"),
-            ("kbest", {"num_paths": 0}, "num_paths"),
-            ("ep", {"num_iterations": 0}, "num_iterations"),
         ],
     )
-    def test_impossible_values_are_refused(self, name, options, match):
+    def test_builders_refuse_the_impossible_too(self, name, options, match):
         with pytest.raises(ValueError, match=match):
-            RECEIVERS[name].build(
-                link_of("small"),
-                **resolve(name, {"window": 2, **options})
-                if name == "esn"
-                else resolve(name, options),
-            )
+            RECEIVERS[name].build(link_of("small"), **resolve(name, options))
 
     def test_reasons(self):
-        assert "two streams" in RECEIVERS["kbest"].requires(SCENARIOS["nominal_siso"])
+        assert "two streams" in reason("kbest", SCENARIOS["nominal_siso"])
         full = SMALL.replace(pilot_pattern="full")
-        assert "orthogonal" in RECEIVERS["ls_lin"].requires(full)
-        assert RECEIVERS["joint_lmmse"].requires(full) is None
+        assert "orthogonal" in reason("ls_lin", full)
+        assert "orthogonal" in reason("ep", full, estimator="ls_lin")
+        assert reason("joint_lmmse", full) is reason("ep", full) is None
+
+    @pytest.mark.parametrize(
+        ("name", "options", "match"),
+        [
+            ("window", {"window": 0}, "poles or a window"),
+            ("fixed_pole", {"num_poles": 28}, "116 features but only 114 pilots"),
+            ("fixed_pole_tracking", {"window": 7}, "120 features but only 114 pilots"),
+            ("esn", {"num_neurons": 111}, "115 features but only 114 pilots"),
+            ("esn", {"window": 25}, "116 features but only 114 pilots"),
+            ("genie_wiener", {"window": 64}, "at most fft_size - 1 = 63, got 64"),
+            ("bptt_gru", {"bank": "per_antenna"}, "needs network 'diagonal'"),
+            ("bptt", {"reg": 0}, "reg must be positive"),
+            ("bptt", {"optimizer": "none", "refit": False, "reg": 0}, "reg must be positive"),
+            ("bptt", {"held_out": 0.9999}, "held_out must leave"),
+            ("lbfgs", {"learning_rate": 0.1}, "learning_rate must be None"),
+            ("varpro", {"parametrization": "free"}, "'varpro' needs"),
+            ("pretrained_frozen", {"num_steps": 3}, "num_steps must be None for pretrained"),
+        ],
+    )
+    def test_what_cannot_run_says_so_before_it_is_built(self, name, options, match):
+        assert match in reason(name, SMALL, **options)
+
+    @pytest.mark.parametrize(("num_poles", "fits"), [(27, True), (28, False)])
+    def test_the_reason_is_that_of_the_receiver_itself(self, num_poles, fits):
+        options = resolve("fixed_pole", {"num_poles": num_poles})
+        assert (RECEIVERS["fixed_pole"].requires(SMALL, options) is None) is fits
+        receive = RECEIVERS["fixed_pole"].build(link_of("small"), **options)
+        with contextlib.nullcontext() if fits else pytest.raises(ValueError, match="116 features"):
+            receive(slots_of("small", 3.0))
+
+    def test_what_can_run_says_nothing(self):
+        assert reason("bptt", SMALL, reg=0, refit=False) is None
+        assert reason("fixed_pole_tracking", SMALL, window=6) is None
+        assert reason("esn", SMALL, num_neurons=110) is None
 
     @pytest.mark.parametrize("estimator", ["delay_limited", "ls_lin"])
     def test_detectors_take_other_estimates(self, estimator):

@@ -135,6 +135,18 @@ def test_derived_counts():
         ({"coderate": 0.1}, "coderate must be None or in 0.2"),
         ({"coderate": 1.0}, "coderate must be None or in 0.2"),
         ({"fft_size": 1024, "num_bits_per_symbol": 6}, "12..8448 information bits, got 36864"),
+        ({"fft_size": 64, "coderate": 0.2}, "rate of at least 0.2 in whole bits, got 307 / 1536"),
+        (
+            {
+                "fft_size": 8,
+                "cp_length": 0,
+                "l_max": 0,
+                "num_ofdm_symbols": 3,
+                "pilot_symbols": (0,),
+                "coderate": 0.3,
+            },
+            "12..8448 information bits, got 9 of 32",
+        ),
         ({"l_min": 1}, "l_min must be a lag <= 0"),
         ({"l_max": -1}, "l_max must be None or a lag"),
         ({"l_max": 138}, "must be shorter than an OFDM symbol"),

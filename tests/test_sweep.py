@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -336,6 +337,32 @@ def test_worker_that_cannot_begin_ends_the_sweep_with_the_reason(tmp_path: Path)
     for factory, reason in ((unbuildable, "LookupError: no such link"), (dying, "exit code 7")):
         with Store(tmp_path / "r.jsonl") as store, pytest.raises(SweepError, match=reason):
             run(make_plan("good"), store, factory, workers=2)
+
+
+def test_log_that_cannot_be_written_is_the_reason_given(tmp_path: Path) -> None:
+    (tmp_path / "a.log").mkdir()
+    with pytest.raises(IsADirectoryError, match=re.escape(str(tmp_path / "a.log"))):
+        executed(Sweep(make_plan("good"), NumpyFactory(), tmp_path / "a", plot=False), tmp_path)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SweepError, OSError])
+def test_what_stops_a_sweep_notes_whether_there_is_something_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]
+) -> None:
+    def stopping(plan: Plan, store: Store, *arguments: object, **options: object) -> None:
+        raise stop
+
+    sweep = Sweep(make_plan("good"), NumpyFactory(), tmp_path / "a", plot=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("sims.sweep.execution.run", stopping)
+        with pytest.raises(stop) as nothing_yet:
+            executed(sweep, tmp_path)
+    executed(sweep, tmp_path)
+    monkeypatch.setattr("sims.sweep.execution.run", stopping)
+    with pytest.raises(stop) as something:
+        executed(sweep, tmp_path)
+    notes = [getattr(caught.value, "__notes__", []) for caught in (nothing_yet, something)]
+    assert notes == [[], ["What was stored is kept."]]
 
 
 def test_workers_run_one_thread_and_the_environment_is_restored() -> None:

@@ -10,6 +10,7 @@ from keras import ops
 
 from .. import _backend
 from .._backend import Tensor
+from ..poles.checks import whole
 from ..recurrence import delay_line
 
 
@@ -60,12 +61,8 @@ class PoleRNN(keras.layers.Layer):
         trainable: bool,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        if isinstance(window, bool) or not isinstance(window, int):
-            raise TypeError(f"window must be an integer, got {window!r}")
-        if window < 0:
-            raise ValueError(f"window must be >= 0, got {window}")
         complex_dtype(self)
-        self.window = window
+        self.window = whole(window, "window", minimum=0)
         self._num_poles = num_poles
         self._input_weights = _initial_weights(input_weights, num_poles)
 

@@ -11,7 +11,8 @@ from keras import ops
 
 from .. import _backend
 from .._backend import Tensor
-from .checks import check_pilots, count, positive
+from ..poles.checks import whole
+from .checks import check_pilots, check_prior, positive
 from .solve import RidgeFit, loaded, loading, ridge_fit
 
 # Prior powers are kept within this ratio of the largest one: a feature may be switched off, but
@@ -58,8 +59,8 @@ class ARDRidge:
     num_updates: int = 2
 
     def __post_init__(self) -> None:
-        positive(self.reg, "reg")
-        count(self.num_updates, "num_updates")
+        object.__setattr__(self, "reg", positive(self.reg, "reg"))
+        object.__setattr__(self, "num_updates", whole(self.num_updates, "num_updates", minimum=0))
 
     def fit(
         self,
@@ -92,6 +93,7 @@ class ARDRidge:
         f = ops.cast(features, "complex128")
         t = ops.cast(targets, "complex128")
         if prior is not None:
+            prior = check_prior(prior, num_features, targets.shape[-1])
             t = t - f @ ops.cast(prior, "complex128")
         gram = _backend.adjoint(f) @ f
         moment = _backend.adjoint(f) @ t

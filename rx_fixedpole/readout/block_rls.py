@@ -54,8 +54,9 @@ class BlockRLS:
     forgetting: float = 0.99
 
     def __post_init__(self) -> None:
-        positive(self.reg, "reg")
-        positive(self.forgetting, "forgetting", at_most=1.0)
+        forgetting = positive(self.forgetting, "forgetting", at_most=1.0)
+        object.__setattr__(self, "reg", positive(self.reg, "reg"))
+        object.__setattr__(self, "forgetting", forgetting)
 
     def fit(
         self,

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+from numbers import Real
+from typing import Any
+
 import numpy as np
 
 from .. import _backend
 from .._backend import Tensor
 
 
-def positive(value: float, name: str, *, at_most: float = np.inf) -> None:
-    """Refuse what is not a number in ``(0, at_most]``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+def positive(value: Any, name: str, *, at_most: float = np.inf) -> float:
+    """``value`` as a float, refused if it is no number in ``(0, at_most]``."""
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not 0 < value <= at_most or not np.isfinite(value):
+    number = float(value)
+    if not 0 < number <= at_most or not np.isfinite(number):
         wanted = "positive and finite" if at_most == np.inf else f"in (0, {at_most:g}]"
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
-
-
-def count(value: int, name: str) -> None:
-    """Refuse what is not an integer >= 0."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 0:
-        raise ValueError(f"{name} must be >= 0, got {value!r}")
+    return number
 
 
 def check_pilots(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

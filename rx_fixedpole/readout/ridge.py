@@ -42,7 +42,7 @@ class Ridge:
     reg: float = 1.0
 
     def __post_init__(self) -> None:
-        positive(self.reg, "reg")
+        object.__setattr__(self, "reg", positive(self.reg, "reg"))
 
     def fit(
         self,

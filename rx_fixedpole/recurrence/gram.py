@@ -8,6 +8,7 @@ from keras import ops
 
 from .. import _backend
 from .._backend import Tensor
+from ..poles.checks import whole
 from . import chunks
 from .bank import FixedBank
 from .forward import Run, last_state
@@ -44,7 +45,8 @@ def gram(
         factorisation needs.
 
     Raises:
-        TypeError: if ``u`` is not complex or ``poles`` is a tensor.
+        TypeError: if ``u`` is not complex, ``poles`` is a tensor, or ``start`` or ``stop`` is no
+            integer.
         ValueError: as ``states``, and if the window is empty or not inside the signal.
 
     Notes:
@@ -57,7 +59,7 @@ def gram(
         (1.3125+0j)
     """
     u = ops.cast(_backend.require_complex(u, "u", "B", "T", "N"), "complex128")
-    stop = _check_window(start, stop, u.shape[1])
+    start, stop = _check_window(start, stop, u.shape[1])
     before = None
     if start > 0:
         lead_in = start_run(u[:, :start], poles, input_weights, basis, None)
@@ -75,15 +77,16 @@ def gram(
     return _stein(bank, _moved_both(bank, ends) + mixed + _backend.adjoint(mixed) + own)
 
 
-def _check_window(start: int, stop: int | None, num_samples: int | None) -> int:
+def _check_window(start: int, stop: int | None, num_samples: int | None) -> tuple[int, int]:
     if num_samples is None:
         raise ValueError("u must have a static number of samples")
-    stop = num_samples if stop is None else stop
+    start = whole(start, "start", minimum=0)
+    stop = num_samples if stop is None else whole(stop, "stop")
     if not 0 <= start < stop <= num_samples:
         raise ValueError(
             f"start, stop must satisfy 0 <= start < stop <= {num_samples}, got {start}, {stop}"
         )
-    return stop
+    return start, stop
 
 
 def _outer(state: Tensor) -> Tensor:

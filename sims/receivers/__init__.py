@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from functools import partial
 
 from sims.receivers.base import Receiver, complete_options, unknown
-from sims.receivers.bptt import bptt
+from sims.receivers.bptt import bptt, go_together
 from sims.receivers.delay_limited import ls_delay_limited
-from sims.receivers.esn import esn
+from sims.receivers.esn import esn, has_enough_pilots
 from sims.receivers.genie import perfect_csi
 from sims.receivers.interpolated import (
     lmmse_interpolator,
@@ -21,26 +21,31 @@ from sims.receivers.interpolated import (
 )
 from sims.receivers.joint_lmmse import joint_lmmse
 from sims.receivers.nonlinear import ep, kbest, several_streams
-from sims.receivers.ours import fixed_pole
-from sims.receivers.wiener import genie_wiener
+from sims.receivers.ours import can_be_trained, fixed_pole
+from sims.receivers.wiener import fits_the_grid, genie_wiener
+
+_ours = partial(Receiver, requires=can_be_trained)
+_learnt = partial(Receiver, slow=True, requires=go_together)
 
 RECEIVERS: dict[str, Receiver] = {
-    "fixed_pole": Receiver(fixed_pole, "fixed poles, ring", revision=2),
-    "fixed_pole_log": Receiver(
+    "fixed_pole": _ours(fixed_pole, "fixed poles, ring", revision=2),
+    "fixed_pole_log": _ours(
         partial(fixed_pole, placement="log_spaced"), "fixed poles, log", revision=2
     ),
-    "fixed_pole_disc": Receiver(
+    "fixed_pole_disc": _ours(
         partial(fixed_pole, placement="disc"), "fixed poles, disc", revision=2
     ),
-    "fixed_pole_frequency": Receiver(
+    "fixed_pole_frequency": _ours(
         partial(fixed_pole, domain="frequency"), "fixed poles, frequency domain"
     ),
-    "fixed_pole_tracking": Receiver(
+    "fixed_pole_tracking": _ours(
         partial(fixed_pole, tracking=True), "fixed poles, moving", revision=2
     ),
-    "window": Receiver(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
+    "window": _ours(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
     "perfect_csi": Receiver(perfect_csi, "perfect CSI, one tap", genie=True),
-    "genie_wiener": Receiver(genie_wiener, "true taps, Wiener in time", genie=True, revision=2),
+    "genie_wiener": Receiver(
+        genie_wiener, "true taps, Wiener in time", genie=True, revision=2, requires=fits_the_grid
+    ),
     "ls_lin": Receiver(ls_lin, "LS, linear", requires=orthogonal_pilots),
     "ls_lin_time_avg": Receiver(
         ls_lin_time_avg, "LS, linear, time average", requires=orthogonal_pilots
@@ -55,31 +60,27 @@ RECEIVERS: dict[str, Receiver] = {
     ),
     "kbest": Receiver(kbest, "K-Best, joint LMMSE", slow=True, requires=several_streams),
     "ep": Receiver(ep, "EP, joint LMMSE", revision=2, requires=several_streams),
-    "esn": Receiver(esn, "tanh ESN", revision=2),
-    "bptt": Receiver(bptt, "BPTT, poles learned (Adam)", revision=3, slow=True),
-    "bptt_warm": Receiver(
+    "esn": Receiver(esn, "tanh ESN", revision=2, requires=has_enough_pilots),
+    "bptt": _learnt(bptt, "BPTT, poles learned (Adam)", revision=3),
+    "bptt_warm": _learnt(
         partial(bptt, init="ridge", bank="per_antenna", radius=0.8),
         "BPTT from the fixed ring's ridge",
-        slow=True,
     ),
-    "bptt_dense": Receiver(partial(bptt, network="dense"), "BPTT, dense RNN", slow=True),
-    "bptt_gru": Receiver(partial(bptt, network="gru"), "BPTT, GRU", slow=True),
-    "bptt_lstm": Receiver(partial(bptt, network="lstm"), "BPTT, LSTM", slow=True),
-    "lbfgs": Receiver(partial(bptt, optimizer="lbfgs"), "poles learned (L-BFGS)", slow=True),
-    "varpro": Receiver(
+    "bptt_dense": _learnt(partial(bptt, network="dense"), "BPTT, dense RNN"),
+    "bptt_gru": _learnt(partial(bptt, network="gru"), "BPTT, GRU"),
+    "bptt_lstm": _learnt(partial(bptt, network="lstm"), "BPTT, LSTM"),
+    "lbfgs": _learnt(partial(bptt, optimizer="lbfgs"), "poles learned (L-BFGS)"),
+    "varpro": _learnt(
         partial(bptt, optimizer="varpro", init="ring", bank="per_antenna", radius=0.8),
         "poles learned (variable projection)",
-        slow=True,
     ),
-    "pretrained_frozen": Receiver(
+    "pretrained_frozen": _learnt(
         partial(bptt, pretrained="frozen", init="ring", bank="per_antenna", radius=0.8),
         "poles learned offline",
-        slow=True,
     ),
-    "pretrained_fine_tuned": Receiver(
+    "pretrained_fine_tuned": _learnt(
         partial(bptt, pretrained="fine_tuned", init="ring", bank="per_antenna", radius=0.8),
         "poles learned offline, fine-tuned (Adam)",
-        slow=True,
     ),
 }
 

@@ -9,17 +9,20 @@ after the FFT over the pilot symbols, plus reg no (|C|^2 + |T|^2).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
 from rx_fixedpole.receivers.equalizer import PILOTS_PER_FEATURE, SHORTEST_WINDOW
 from rx_fixedpole.receivers.frontend import default_delay
 from sims.link import Link
+from sims.receivers.base import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, WHOLE, Options
 from sims.receivers.grid import pilot_grid
 from sims.receivers.learned import Frame, LearnedReceiver, Trainer
 from sims.receivers.pretrained import pretrained_network
 from sims.receivers.recurrences import Recurrence
-from sims.training import LBFGS, OPTIMIZERS, Descent, Regression, VarPro
+from sims.scenario import Scenario
+from sims.training import LBFGS, OPTIMIZERS, Descent, Regression, VarPro, held_out_mask
 
 # First step size and most steps of every method; see `bptt` for how they were found.
 LEARNING_RATES: dict[tuple[str, str], float] = {
@@ -36,6 +39,26 @@ NUM_STEPS: dict[str, int] = {"lbfgs": 100, "varpro": 50}
 DESCENT_STEPS = 200
 
 
+def go_together(scenario: Scenario, options: Options) -> str | None:
+    """Refuse options that do not go together, or hold out no pilots or all of them."""
+    names = [field.name for field in dataclasses.fields(Recurrence)]
+    try:
+        recurrence = Recurrence(**{name: options[name] for name in names})
+        Frame(
+            window=0,
+            delay=0,
+            reg=options["reg"],
+            ridge_start=_ridge_start(*(options[x] for x in ("init", "pretrained", "optimizer"))),
+            refit=options["refit"],
+        )
+        method = ("pretrained", "optimizer", "learning_rate", "num_steps", "patience")
+        _trainer(recurrence, *(options[name] for name in method))
+        held_out_mask(scenario.num_pilots, options["held_out"])
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def bptt(
     link: Link,
     *,
@@ -47,21 +70,21 @@ def bptt(
     parametrization: Literal["stable", "free"] = "stable",
     bank: Literal["shared", "per_antenna"] = "shared",
     activation: Literal["linear", "split_tanh", "modrelu"] = "linear",
-    num_poles: int = 8,
-    num_neurons: int = 32,
-    radius: float = 0.9,
-    window: int | None = None,
-    delay: int | None = None,
-    learning_rate: float | None = None,
-    num_steps: int | None = None,
-    patience: int = 40,
-    held_out: float = 0.2,
-    reg: float = 1.0,
+    num_poles: COUNT = 8,
+    num_neurons: COUNT = 32,
+    radius: SHARE = 0.9,
+    window: WHOLE | None = None,
+    delay: WHOLE | None = None,
+    learning_rate: POSITIVE | None = None,
+    num_steps: COUNT | None = None,
+    patience: COUNT = 40,
+    held_out: SHARE = 0.2,
+    reg: NOT_NEGATIVE = 1.0,
     refit: bool = True,
     readout: Literal["ard", "ridge"] = "ard",
     pretrained: Literal["no", "frozen", "fine_tuned"] = "no",
-    pretraining_steps: int = 150,
-    seed: int = 0,
+    pretraining_steps: COUNT = 150,
+    seed: WHOLE = 0,
 ) -> LearnedReceiver:
     """Recurrent network, trained in every slot.
 
@@ -126,14 +149,11 @@ def bptt(
         delay=default_delay(window, recurrence.poles_an_antenna) if delay is None else delay,
         held_out=held_out,
         reg=reg,
-        ridge_start=init == "ridge" or pretrained != "no" or optimizer == "none",
+        ridge_start=_ridge_start(init, pretrained, optimizer),
         refit=refit,
         readout=readout,
     )
-    if pretrained == "frozen":
-        _refuse("pretrained", pretrained, learning_rate=learning_rate, num_steps=num_steps)
-        optimizer = "none"
-    trainer = _trainer(recurrence, optimizer, learning_rate, num_steps, patience)
+    trainer = _trainer(recurrence, pretrained, optimizer, learning_rate, num_steps, patience)
     if pretrained == "no":
         made = recurrence.make(link.scenario.num_rx_ant)
     else:
@@ -141,14 +161,22 @@ def bptt(
     return LearnedReceiver(link, made, trainer, frame)
 
 
+def _ridge_start(init: str, pretrained: str, optimizer: str) -> bool:
+    return init == "ridge" or pretrained != "no" or optimizer == "none"
+
+
 def _trainer(
     recurrence: Recurrence,
+    pretrained: str,
     optimizer: str,
     learning_rate: float | None,
     num_steps: int | None,
     patience: int,
 ) -> Callable[[Regression], Trainer] | None:
     """What makes the training function, checked now."""
+    if pretrained == "frozen":
+        _refuse("pretrained", pretrained, learning_rate=learning_rate, num_steps=num_steps)
+        return None
     if optimizer == "none":
         _refuse("optimizer", optimizer, learning_rate=learning_rate, num_steps=num_steps)
         return None

@@ -19,22 +19,32 @@ import tensorflow as tf
 from rx_fixedpole.readout import Ridge
 from rx_fixedpole.receivers.reliability import Reliability
 from sims.link import Link, Slots
+from sims.receivers.base import COUNT, POSITIVE, SHARE, WHOLE, Options
 from sims.receivers.grid import PilotGrid, fourier, pilot_grid
 from sims.receivers.waveform import Waveform, data_elements
+from sims.scenario import Scenario
 
 _WINDOW = 24
+
+
+def has_enough_pilots(scenario: Scenario, options: Options) -> str | None:
+    """Refuse more features than pilots."""
+    num_neurons, window = options["num_neurons"], options["window"]
+    if window is None:
+        window = _window_for(scenario.num_pilots // 2, num_neurons, scenario.num_rx_ant)
+    return _shortage(scenario.num_pilots, num_neurons + scenario.num_rx_ant * window)
 
 
 def esn(
     link: Link,
     *,
-    num_neurons: int = 16,
-    spectral_radius: float = 0.5,
-    input_scale: float = 0.1,
-    window: int | None = None,
-    delay: int | None = None,
-    reg: float = 1.0,
-    seed: int = 0,
+    num_neurons: COUNT = 16,
+    spectral_radius: SHARE = 0.5,
+    input_scale: POSITIVE = 0.1,
+    window: COUNT | None = None,
+    delay: WHOLE | None = None,
+    reg: POSITIVE = 1.0,
+    seed: WHOLE = 0,
 ) -> Callable[[Slots], tf.Tensor]:
     """Echo state network equalizer.
 
@@ -57,7 +67,6 @@ def esn(
     if window is None:
         window = _window_for(grid.symbols.size // 2, num_neurons, num_antennas)
     delay = window // 2 if delay is None else delay
-    _check(num_neurons, spectral_radius, input_scale, window, delay)
     num_inputs = num_antennas * window
     targets = tf.constant(_targets(grid, num_neurons + num_inputs), cdtype)
     pilot_symbols = np.unique(grid.symbols)
@@ -101,32 +110,21 @@ def _spectra(features: tf.Tensor, waveform: Waveform, delay: int, grid: PilotGri
     return tf.gather(tf.transpose(spectra, [0, 2, 3, 1]), grid.subcarriers, axis=2)
 
 
-def _check(
-    num_neurons: int, spectral_radius: float, input_scale: float, window: int, delay: int
-) -> None:
-    if min(num_neurons, window) < 1 or delay < 0:
-        raise ValueError(
-            "num_neurons and window must be at least 1 and delay at least 0, "
-            f"got {num_neurons}, {window}, {delay}"
-        )
-    if not 0 < spectral_radius < 1 or not input_scale > 0:
-        raise ValueError(
-            "spectral_radius must be in (0, 1) and input_scale above 0, "
-            f"got {spectral_radius}, {input_scale}"
-        )
-
-
 def _targets(grid: PilotGrid, num_features: int) -> np.ndarray:
     """Pilots [P, S]: whole OFDM symbols only, and more of them than features."""
     num_pilots = grid.symbols.size
     if num_pilots != np.unique(grid.symbols).size * grid.subcarriers.size:
         raise ValueError("esn needs pilot symbols that carry no data")
-    if num_pilots < num_features:
-        raise ValueError(
-            f"esn has {num_features} features but only {num_pilots} pilots: "
-            "reduce num_neurons or window"
-        )
+    shortage = _shortage(num_pilots, num_features)
+    if shortage is not None:
+        raise ValueError(f"esn {shortage}")
     return grid.values.T
+
+
+def _shortage(num_pilots: int, num_features: int) -> str | None:
+    if num_features <= num_pilots:
+        return None
+    return f"has {num_features} features but only {num_pilots} pilots: reduce num_neurons or window"
 
 
 def _complex_normal(rng: np.random.Generator, *shape: int) -> np.ndarray:

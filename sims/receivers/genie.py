@@ -17,8 +17,9 @@ def perfect_csi(link: Link) -> Callable[[Slots], tf.Tensor]:
     """LMMSE detection with the true channel of every OFDM symbol and subcarrier.
 
     The mean power that taps beyond the cyclic prefix scatter counts as noise. A bound for one-tap
-    receivers only: the movement within a symbol, a co-channel interferer and nonlinear front ends
-    are not known to it.
+    receivers only. Not known to it are the movement within a symbol, a co-channel interferer and
+    all impairments: carrier frequency offset, phase noise, impulsive noise, and nonlinear or
+    quantizing front ends.
     """
     grid = pilot_grid(link.resource_grid)
     subcarriers = tf.constant(grid.subcarriers, tf.int32)

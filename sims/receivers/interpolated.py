@@ -9,13 +9,15 @@ import tensorflow as tf
 from sionna.phy.ofdm import LMMSEInterpolator, LSChannelEstimator
 
 from sims.link import Link, Slots
+from sims.receivers.base import COUNT, Options
 from sims.receivers.covariance import true_covariance
 from sims.receivers.detection import Estimator, lmmse_receiver
 from sims.scenario import Scenario
 
 
-def orthogonal_pilots(scenario: Scenario) -> str | None:
+def orthogonal_pilots(scenario: Scenario, options: Options) -> str | None:
     """Refuse pilots of several streams on the same resource elements: division mixes them up."""
+    del options
     if scenario.num_streams > 1 and scenario.pilot_pattern == "full":
         return "needs orthogonal pilots (pilot_pattern 'kronecker')"
     return None
@@ -42,7 +44,7 @@ def ls_estimator(link: Link, interpolation: Literal["lin", "lin_time_avg"]) -> E
 
 
 def lmmse_interpolator(
-    link: Link, *, order: Literal["f-t", "t-f"] = "f-t", num_drops: int = 1024
+    link: Link, *, order: Literal["f-t", "t-f"] = "f-t", num_drops: COUNT = 1024
 ) -> Callable[[Slots], tf.Tensor]:
     """Least squares at the pilots, Sionna's one-dimensional LMMSE interpolations, LMMSE detection.
 

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from sims.link import Link, Slots
+from sims.receivers.base import COUNT
 from sims.receivers.covariance import Covariance, true_covariance
 from sims.receivers.detection import Estimator, lmmse_receiver, pilot_samples
 from sims.receivers.grid import PilotGrid, pilot_grid
@@ -24,7 +25,7 @@ from sims.receivers.grid import PilotGrid, pilot_grid
 _NEGLIGIBLE = 1e-7
 
 
-def joint_lmmse(link: Link, *, num_drops: int = 1024) -> Callable[[Slots], tf.Tensor]:
+def joint_lmmse(link: Link, *, num_drops: COUNT = 1024) -> Callable[[Slots], tf.Tensor]:
     """Joint LMMSE channel estimate with the true covariance, then LMMSE detection."""
     return lmmse_receiver(link, joint_lmmse_estimator(link, num_drops=num_drops))
 

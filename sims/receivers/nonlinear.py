@@ -8,25 +8,26 @@ import tensorflow as tf
 from sionna.phy.ofdm import EPDetector, KBestDetector
 
 from sims.link import Link, Slots
+from sims.receivers.base import COUNT, Options
 from sims.receivers.delay_limited import delay_limited_estimator
 from sims.receivers.detection import Estimator, EstimatorName
-from sims.receivers.interpolated import ls_estimator
+from sims.receivers.interpolated import ls_estimator, orthogonal_pilots
 from sims.receivers.joint_lmmse import joint_lmmse_estimator
 from sims.scenario import Scenario
 
 
-def several_streams(scenario: Scenario) -> str | None:
+def several_streams(scenario: Scenario, options: Options) -> str | None:
     """Refuse scenarios where these detectors have nothing to decide jointly, or cannot."""
     num_streams = scenario.num_streams
     if num_streams < 2:
         return "needs at least two streams"
     if num_streams > scenario.num_rx_ant:
         return f"needs as many receive antennas as streams ({num_streams})"
-    return None
+    return orthogonal_pilots(scenario, options) if options["estimator"] == "ls_lin" else None
 
 
 def kbest(
-    link: Link, *, estimator: EstimatorName = "joint_lmmse", num_paths: int = 32
+    link: Link, *, estimator: EstimatorName = "joint_lmmse", num_paths: COUNT = 32
 ) -> Callable[[Slots], tf.Tensor]:
     """K-Best detection with max-log LLRs over the surviving paths.
 
@@ -39,8 +40,6 @@ def kbest(
         (slots) -> llr.
     """
     scenario = link.scenario
-    if num_paths < 1:
-        raise ValueError(f"num_paths must be at least 1, got {num_paths}")
     num_streams = scenario.num_streams
     detector = KBestDetector(
         "bit",
@@ -56,7 +55,7 @@ def kbest(
 
 
 def ep(
-    link: Link, *, estimator: EstimatorName = "joint_lmmse", num_iterations: int = 10
+    link: Link, *, estimator: EstimatorName = "joint_lmmse", num_iterations: COUNT = 10
 ) -> Callable[[Slots], tf.Tensor]:
     """Expectation propagation detection.
 
@@ -68,8 +67,6 @@ def ep(
     Returns:
         (slots) -> llr.
     """
-    if num_iterations < 1:
-        raise ValueError(f"num_iterations must be at least 1, got {num_iterations}")
     detector = EPDetector(
         "bit",
         link.resource_grid,

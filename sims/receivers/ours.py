@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import tensorflow as tf
 
@@ -11,19 +11,40 @@ from rx_fixedpole import poles
 from rx_fixedpole.readout import ARDRidge, Ridge
 from rx_fixedpole.receivers import FixedPoleEqualizer
 from sims.link import Link, Slots
-from sims.receivers.base import unknown
+from sims.receivers.base import POSITIVE, WHOLE, Condition, Options
+from sims.scenario import Scenario
+
+# Every placement but the one on the unit circle, which no recurrence in time may use.
+STABLE_PLACEMENTS = [name for name in poles.PLACEMENTS if name != "delays"]
+PLACEMENT = Annotated[
+    str, Condition(f"one of {', '.join(STABLE_PLACEMENTS)}", STABLE_PLACEMENTS.__contains__)
+]
+
+
+def can_be_trained(scenario: Scenario, options: Options) -> str | None:
+    """Refuse options that leave no features, or more of them than the pilots can train."""
+    num_poles, window, tracking = (options[key] for key in ("num_poles", "window", "tracking"))
+    if window == num_poles == 0:
+        return "needs poles or a window"
+    if tracking and len(scenario.pilot_symbols) < 2:
+        return "needs pilots on two OFDM symbols for weights that move"
+    copies = scenario.num_rx_ant * (2 if tracking else 1)
+    num_features = copies * (num_poles + (1 if window is None else window))  # None: 1 or more
+    if num_features > scenario.num_pilots:
+        return f"has {num_features} features but only {scenario.num_pilots} pilots"
+    return None
 
 
 def fixed_pole(
     link: Link,
     *,
-    placement: str = "ring",
-    num_poles: int = 8,
-    window: int | None = None,
+    placement: PLACEMENT = "ring",
+    num_poles: WHOLE = 8,
+    window: WHOLE | None = None,
     delay: int | None = None,
     basis: Literal["orthonormal", "parallel"] = "orthonormal",
     readout: Literal["ard", "ridge"] = "ard",
-    reg: float = 1.0,
+    reg: POSITIVE = 1.0,
     domain: Literal["time", "frequency"] = "time",
     tracking: bool = False,
 ) -> Callable[[Slots], tf.Tensor]:
@@ -31,7 +52,8 @@ def fixed_pole(
 
     Args:
         link: the link to receive on.
-        placement: a name of `rx_fixedpole.poles.PLACEMENTS`, with its default parameters.
+        placement: a name of `rx_fixedpole.poles.PLACEMENTS`, except "delays", with its default
+            parameters.
         num_poles: poles an antenna, >= 0.
         window: samples of the delay line before the poles; None: as the pilots allow.
         delay: decision delay in samples; None: half the features of an antenna.
@@ -44,8 +66,6 @@ def fixed_pole(
     Returns:
         (slots) -> llr.
     """
-    if placement not in poles.PLACEMENTS:
-        raise ValueError(unknown("placement", placement, poles.PLACEMENTS))
     equalizer = FixedPoleEqualizer(
         link.resource_grid,
         link.stream_management,

@@ -25,14 +25,24 @@ import numpy as np
 import tensorflow as tf
 
 from sims.link import Link, Slots
+from sims.receivers.base import COUNT, Options
 from sims.receivers.grid import fourier, pilot_grid
 from sims.receivers.waveform import Waveform, data_elements, lost_share
+from sims.scenario import Scenario
 
 _WINDOW = 64
 
 
+def fits_the_grid(scenario: Scenario, options: Options) -> str | None:
+    """Refuse a filter as long as an OFDM symbol."""
+    window = options["window"]
+    if window is None or window < scenario.fft_size:
+        return None
+    return f"needs a window of at most fft_size - 1 = {scenario.fft_size - 1}, got {window}"
+
+
 def genie_wiener(
-    link: Link, *, window: int | None = None, delay: int | None = None
+    link: Link, *, window: COUNT | None = None, delay: int | None = None
 ) -> Callable[[Slots], tf.Tensor]:
     """Time-domain linear MMSE equalizer from the true taps, all antennas and streams stacked.
 

@@ -19,7 +19,6 @@ PILOT_PATTERNS = ("kronecker", "full")
 
 # What the 5G LDPC code of TS 38.212 and its implementation in Sionna can do.
 LDPC_INFO_BITS = (12, 8448)
-LDPC_CODED_BITS = 316 * 384
 LDPC_RATES = (1 / 5, 948 / 1024)
 
 
@@ -176,13 +175,17 @@ def _code(s: Scenario) -> None:
         return
     low, high = LDPC_RATES
     _require(low <= s.coderate <= high, "coderate", f"None or in {low:g}..{high:g}", s)
-    low, high = LDPC_INFO_BITS
     k, n = s.num_info_bits, s.num_coded_bits
-    if not (low <= k <= high and n <= LDPC_CODED_BITS and k / n >= LDPC_RATES[0]):
+    fewest, most = LDPC_INFO_BITS
+    bound = None
+    if not fewest <= k <= most:
+        bound = f"{fewest}..{most} information bits, got {k} of {n} coded bits"
+    elif k / n < low:
+        bound = f"a rate of at least {low:g} in whole bits, got {k} / {n} = {k / n:.5f}"
+    if bound is not None:
         raise ValueError(
-            f"a codeword of the LDPC code must have {low}..{high} information bits, got {k} "
-            f"({n} coded bits a stream and slot at coderate {s.coderate}): change fft_size, "
-            "num_ofdm_symbols, num_bits_per_symbol or coderate"
+            f"a codeword of the LDPC code must have {bound} a stream and slot at coderate "
+            f"{s.coderate}: change fft_size, num_ofdm_symbols, num_bits_per_symbol or coderate"
         )
 
 

@@ -23,7 +23,8 @@ class Scenario:
     not counted.
 
     Args:
-        name: a label; it takes no part in the simulation.
+        name: a label. Nothing is simulated differently for it, but as part of the scenario it
+            enters the seeds and the identities of a sweep's results: another name, other slots.
         carrier_frequency: in Hz.
         subcarrier_spacing: in Hz; the sample rate is fft_size times it.
         num_ofdm_symbols: OFDM symbols of a slot.
@@ -174,6 +175,11 @@ class Scenario:
     def num_data_res(self) -> int:
         """Resource elements with data, of one stream in a slot."""
         return (self.num_ofdm_symbols - len(self.pilot_symbols)) * self.num_occupied
+
+    @property
+    def num_pilots(self) -> int:
+        """Resource elements of a slot that carry pilots, and no data of any stream."""
+        return len(self.pilot_symbols) * self.num_occupied
 
     @property
     def num_coded_bits(self) -> int:

@@ -55,6 +55,7 @@ def run(
         The ledger: complete, except for tasks that failed.
 
     Raises:
+        OSError: if the store or the log cannot be written.
         SweepError: if no worker can be kept running.
     """
     check_positive("workers", workers)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from sims.plots import plot_rates
 from sims.store import Store
-from sims.sweep.engine import run
+from sims.sweep.engine import SweepError, run
 from sims.sweep.ledger import Ledger
 from sims.sweep.plan import Plan
 from sims.sweep.progress import Progress
@@ -64,31 +65,44 @@ def execute(sweep: Sweep, console: Console) -> int:
     Raises:
         OSError: if the results cannot be written.
         SweepError: if no worker can be kept running.
+
+    Notes:
+        What is raised carries a note where a part of the results is stored.
     """
     with Store(_suffixed(sweep.out, ".jsonl")) as store:
         for problem in store.problems:
             _say(console, problem)
         ledger = Ledger(sweep.plan, store.rows)
-        before = sum(len(cell.stored) for cell in ledger.cells.values())
-        if before:
-            _say(console, f"{before} chunks are there already in {store.path}")
+        if ledger.num_stored:
+            _say(console, f"{ledger.num_stored} chunks are there already in {store.path}")
         progress = Progress(ledger, sweep.workers, console)
-        try:
-            with progress:
-                run(
-                    sweep.plan,
-                    store,
-                    sweep.factory,
-                    workers=sweep.workers,
-                    observer=progress,
-                    ledger=ledger,
-                    log=_suffixed(sweep.out, ".log"),
-                )
-        finally:
-            _leave(sweep, ledger, console)
+        with _noting_what_is_kept(ledger):
+            try:
+                with progress:
+                    run(
+                        sweep.plan,
+                        store,
+                        sweep.factory,
+                        workers=sweep.workers,
+                        observer=progress,
+                        ledger=ledger,
+                        log=_suffixed(sweep.out, ".log"),
+                    )
+            finally:
+                _leave(sweep, ledger, console)
     if progress.timing.first:
         _say(console, _times(progress.timing))
     return _report_failures(sweep, ledger, console)
+
+
+@contextmanager
+def _noting_what_is_kept(ledger: Ledger) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SweepError, KeyboardInterrupt) as error:
+        if ledger.num_stored:
+            error.add_note("What was stored is kept.")
+        raise
 
 
 def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:

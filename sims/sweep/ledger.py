@@ -96,6 +96,11 @@ class Ledger:
         """Whether every task has met the stopping rule."""
         return all(cell.done for cell in self.cells.values())
 
+    @property
+    def num_stored(self) -> int:
+        """Number of chunks of the plan's tasks that are there."""
+        return sum(len(cell.stored) for cell in self.cells.values())
+
     def exhausted(self) -> bool:
         """Whether nothing is left to hand out: tasks are done, given up or under way."""
         return all(cell.next_chunk() is None for cell in self.cells.values())

@@ -62,10 +62,16 @@ class Pool:
         factory: picklable, builds the evaluator in each worker.
         size: number of workers, at least 1.
         log: file that takes the workers' standard error; None: it is shared with this process.
+
+    Raises:
+        OSError: if the log cannot be written.
     """
 
     def __init__(self, factory: Factory, size: int, log: Path | None = None) -> None:
         self._factory, self._log = factory, log
+        if log is not None:
+            # A worker that cannot open it has nowhere to say so.
+            log.open("ab").close()
         with single_threaded():
             self._workers = [_Worker(factory, log) for _ in range(size)]
 

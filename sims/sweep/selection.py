@@ -30,7 +30,8 @@ def choose_scenario(scenario: str | Mapping[str, Any], overrides: Sequence[str] 
         overrides: texts `field=value`, the value in YAML, as in a file.
 
     Raises:
-        ValueError: for an unknown name, with the near ones, or fields that do not go together.
+        ValueError: for an unknown name, with the near ones, a field that is changed twice, or
+            fields that do not go together.
 
     >>> choose_scenario("nominal_siso", ["speed=30"]).speed
     30.0
@@ -40,7 +41,7 @@ def choose_scenario(scenario: str | Mapping[str, Any], overrides: Sequence[str] 
         chosen = SCENARIOS[scenario]
     else:
         chosen = Scenario.from_dict(scenario)
-    changes = dict(_assignment(text) for text in overrides)
+    changes = _assignments("field", overrides)
     for name in changes:
         known("field of a scenario", name, [f.name for f in dataclasses.fields(Scenario)])
     return chosen.replace(**changes) if changes else chosen
@@ -57,17 +58,16 @@ def choose_receivers(texts: Sequence[str], scenario: Scenario) -> tuple[Contende
         The receivers, with all their options.
 
     Raises:
-        ValueError, TypeError: for an unknown name or option, with the near ones, a wrong value,
-            or a receiver that cannot run in the scenario, with the reason.
+        ValueError, TypeError: for an unknown name or option, with the near ones, a wrong value, an
+            option given twice, or a receiver that cannot run in the scenario, with the reason.
     """
     contenders = []
     for text in texts:
         name, _, given = text.partition(":")
         known("receiver", name, RECEIVERS)
         receiver = RECEIVERS[name]
-        options = dict(_assignment(part) for part in _split(given))
-        complete = resolve(name, options)
-        reason = receiver.requires(scenario)
+        complete = resolve(name, _assignments(f"option of receiver {name!r}", _split(given)))
+        reason = receiver.requires(scenario, complete)
         if reason is not None:
             raise ValueError(
                 f"receiver {name!r} cannot run in scenario {scenario.name!r}: {reason}"
@@ -81,7 +81,7 @@ def choose_receivers(texts: Sequence[str], scenario: Scenario) -> tuple[Contende
 
 def runnable(names: Sequence[str], scenario: Scenario) -> tuple[list[str], dict[str, str]]:
     """Split receivers into those that can run in a scenario, and the others' reasons."""
-    reasons = {name: RECEIVERS[name].requires(scenario) for name in names}
+    reasons = {name: RECEIVERS[name].requires(scenario, resolve(name)) for name in names}
     return (
         [name for name in names if reasons[name] is None],
         {name: reason for name, reason in reasons.items() if reason is not None},
@@ -158,6 +158,17 @@ def _split(options: str) -> list[str]:
         else:
             parts[-1] += letter
     return [part for part in parts if part]
+
+
+def _assignments(what: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Return name -> value; which of two values was meant, nobody can know."""
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, value = _assignment(text)
+        if name in values:
+            raise ValueError(f"{what} given twice: {name!r} is {values[name]!r} and {value!r}")
+        values[name] = value
+    return values
 
 
 def _assignment(text: str) -> tuple[str, Any]:
