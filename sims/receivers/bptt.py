@@ -111,8 +111,12 @@ def bptt(
         delay: decision delay in samples, >= 0; None: half of window, or of
             window + poles of banks per antenna.
         learning_rate: of a gradient method, at first; it decays to zero along half a cosine. None:
-            the one found by `scripts/learning_rates.py`.
-        num_steps: most steps; None: enough that twice as many hardly help.
+            that of LEARNING_RATES, found by `scripts/learning_rates.py`: of four rates half a
+            decade apart the one with the least geometric mean of bit error rates before decoding,
+            on 16 slots each of cdl_2x2, nominal_siso and short_cp that no sweep draws. With a
+            refit it matters little: 1 % between 0.003 and 0.1 for Adam on poles, 11 % for the GRU.
+        num_steps: most steps; None: 200 of a gradient method, 100 of "lbfgs", 50 of "varpro".
+            Twice as many change the bit error rate by -0.7 % to +3.0 %.
         patience: steps without a smaller held-out error after which a slot stops, >= 1.
         held_out: share of the pilots that decide when to stop, in (0, 1).
         reg: ridge regularisation of readout and taps in units of the noise variance, >= 0.
