@@ -29,7 +29,7 @@ LEARNING_RATES: dict[tuple[str, str], float] = {
     ("diagonal", "sgd"): 0.1,
     ("diagonal", "momentum"): 0.3,
     ("diagonal", "rmsprop"): 0.01,
-    ("diagonal", "adam"): 0.03,
+    ("diagonal", "adam"): 0.03,  # random poles like 0.1 best, the ridge start 0.01, by 1 %
     ("diagonal", "adamw"): 0.03,
     ("dense", "adam"): 0.003,
     ("gru", "adam"): 0.003,
