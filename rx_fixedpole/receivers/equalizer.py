@@ -18,16 +18,12 @@ from rx_fixedpole.readout import READOUTS, ARDRidge
 from rx_fixedpole.recurrence import BASES
 
 from . import arguments
-from .frontend import FrequencyFrontEnd, FrontEnd, TimeFrontEnd, default_delay
+from .frontend import FrequencyFrontEnd, FrontEnd, TimeFrontEnd, default_delay, default_window
 from .layout import StreamLayout, noise_variance
 from .pilots import PilotGroup, pilot_groups
 from .reliability import Reliability
 
 DOMAINS = ("time", "frequency")
-# Delay line by default: at least this long, and twice the cyclic prefix, as an inverse is longer
-# than the channel, but with this many pilots a feature.
-SHORTEST_WINDOW = 32
-PILOTS_PER_FEATURE = 4
 
 
 class FixedPoleEqualizer(Block):
@@ -52,7 +48,8 @@ class FixedPoleEqualizer(Block):
         poles: fixed poles, ``|p| < 1``, complex ``[K]``, see :mod:`rx_fixedpole.poles`; None
             for a delay line alone.
         window: length W >= 0 of the delay line in samples. None: 32 or twice the cyclic prefix,
-            whichever is longer, cut so that four pilots stand behind each feature.
+            whichever is longer, cut so that four pilots stand behind each feature, but not below
+            the number of poles while there are two pilots a feature.
         delay: decision delay d in samples, the reach into the future of the output. None: half of
             ``window + K``, but within the delay line: poles alone reach the present sample poorly.
         readout: a readout of :mod:`rx_fixedpole.readout`. None: :class:`ARDRidge`.
@@ -245,9 +242,8 @@ class FixedPoleEqualizer(Block):
         copies = num_ant * (2 if self._tracking else 1)
         window = self._window
         if window is None:
-            longest = max(SHORTEST_WINDOW, 2 * int(self._grid.cyclic_prefix_length))
-            room = num_pilots // (PILOTS_PER_FEATURE * copies) - len(self._poles)
-            window = max(1, min(longest, room))
+            prefix = int(self._grid.cyclic_prefix_length)
+            window = default_window(num_pilots // copies, len(self._poles), prefix)
         num_features = copies * (window + len(self._poles))
         if num_features > num_pilots:
             moving = " x 2 for tracking" if self._tracking else ""

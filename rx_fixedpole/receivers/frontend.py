@@ -43,6 +43,34 @@ def pole_responses(poles: np.ndarray, basis: str, omega: np.ndarray) -> np.ndarr
     return one_pole * passed
 
 
+# Delay line by default: at least this long, and twice the cyclic prefix, as an inverse is longer
+# than the channel, but with this many pilots a feature.
+SHORTEST_WINDOW = 32
+PILOTS_PER_FEATURE = 4
+# A delay line that is shorter than the bank leaves no room for a decision delay, which costs more
+# than few pilots do: so many a feature suffice there.
+FEWEST_PILOTS_PER_FEATURE = 2
+
+
+def default_window(num_pilots: int, num_poles: int, prefix: int) -> int:
+    """Length of an antenna's delay line beside K poles, >= 1.
+
+    Args:
+        num_pilots: pilots of a stream over the number of antennas.
+        num_poles: K.
+        prefix: length of the cyclic prefix.
+
+    >>> default_window(512, num_poles=8, prefix=16)
+    32
+    >>> default_window(64, num_poles=8, prefix=16), default_window(32, num_poles=8, prefix=16)
+    (8, 8)
+    """
+    longest = max(SHORTEST_WINDOW, 2 * prefix)
+    room = num_pilots // PILOTS_PER_FEATURE - num_poles
+    tight = min(num_poles, num_pilots // FEWEST_PILOTS_PER_FEATURE - num_poles)
+    return max(1, tight, min(longest, room))
+
+
 def default_delay(window: int, num_poles: int) -> int:
     """Half of the features of an antenna, but no more than the delay line still holds.
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rx_fixedpole.receivers.equalizer import PILOTS_PER_FEATURE, SHORTEST_WINDOW
+from rx_fixedpole.receivers.frontend import default_window
 from sims.receivers.bptt import DESCENT_STEPS
 from sims.scenario import Scenario
 
@@ -103,5 +103,4 @@ def _window(scenario: Scenario, window: int | None, num_poles: int) -> int:
     if window is not None:
         return window
     pilots = len(scenario.pilot_symbols) * scenario.num_occupied
-    room = pilots // (PILOTS_PER_FEATURE * scenario.num_rx_ant) - num_poles
-    return max(1, min(max(SHORTEST_WINDOW, 2 * scenario.cp_length), room))
+    return default_window(pilots // scenario.num_rx_ant, num_poles, scenario.cp_length)

@@ -13,8 +13,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
-from rx_fixedpole.receivers.equalizer import PILOTS_PER_FEATURE, SHORTEST_WINDOW
-from rx_fixedpole.receivers.frontend import default_delay
+from rx_fixedpole.receivers.frontend import default_delay, default_window
 from sims.link import Link
 from sims.receivers.base import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, WHOLE, Options
 from sims.receivers.grid import pilot_grid
@@ -211,6 +210,5 @@ def _refuse(name: str, value: str, **options: object) -> None:
 def _window_for(link: Link, num_poles: int) -> int:
     """The delay line that FixedPoleEqualizer has beside this many poles an antenna."""
     num_pilots = pilot_grid(link.resource_grid).symbols.size
-    longest = max(SHORTEST_WINDOW, 2 * link.scenario.cp_length)
-    room = num_pilots // (PILOTS_PER_FEATURE * link.scenario.num_rx_ant) - num_poles
-    return max(1, min(longest, room))
+    scenario = link.scenario
+    return default_window(num_pilots // scenario.num_rx_ant, num_poles, scenario.cp_length)
