@@ -22,7 +22,8 @@ from sims.receivers.grid import pilot_grid
 from sims.receivers.symbols import SymbolRows
 from sims.receivers.waveform import Waveform
 from sims.training import Data, Network, PilotRows, Regression, Training, Weights, held_out_mask
-from sims.training.regression import compiled, power
+from sims.training.compiled import compiled
+from sims.training.regression import power
 
 # (data, initial weights) -> training of every slot
 Trainer = Callable[[Data, Weights], Training]
@@ -120,7 +121,7 @@ class LearnedReceiver:
             self._cdtype.name,
             link.l_min,
         )
-        self._network_outputs = compiled(self._run, when=network.sequential)
+        self._network_outputs = compiled(self._run) if network.sequential else self._run
 
     def __call__(self, slots: Slots) -> tf.Tensor:
         """LLRs [B, num_users, S, n]."""

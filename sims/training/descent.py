@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
-
+from sims.training.compiled import compiled
 from sims.training.fit import Training, train
 from sims.training.optimizers import Optimizer
 from sims.training.regression import Data, Regression, Weights
@@ -35,7 +34,7 @@ class Descent:
             raise ValueError(f"patience must be at least 1, got {patience!r}")
         self._regression, self._optimizer, self._patience = regression, optimizer, patience
         self._every = record_every
-        self._train = tf.function(self._run, jit_compile=True, autograph=False)
+        self._train = compiled(self._run)
 
     def __call__(self, data: Data, initial: Weights) -> Training:
         """Train B slots from given weights."""

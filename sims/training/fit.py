@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from sims.training.optimizers import Optimizer
@@ -28,9 +29,9 @@ class Training(NamedTuple):
 
 class _Loop(NamedTuple):
     step: tf.Tensor
-    parameters: Parameters
+    vector: tf.Tensor  # [B, N] all parameters: one kernel for all of them
     memory: Any
-    best: Parameters
+    best: tf.Tensor
     held_out: tf.Tensor
     best_step: tf.Tensor
     seen: tf.TensorArray
@@ -81,30 +82,33 @@ def train(
     for name, value in (("patience", patience), ("every", every)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value!r}")
-    num_steps = optimizer.num_steps
-    look = observe or _nothing
+    start, unpacked = _packed(initial), _unpacker(initial)
+
+    def look(vector: tf.Tensor) -> tf.Tensor:
+        return vector[:, :0] if observe is None else observe(unpacked(vector))
 
     def unfinished(loop: _Loop) -> tf.Tensor:
         return tf.reduce_any(loop.step - loop.best_step <= patience)
 
     def step(loop: _Loop) -> tuple[_Loop]:
-        loss, held_out, gradients = _slopes(objective, loop.parameters)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(loop.vector)
+            loss, held_out = objective(unpacked(loop.vector))
+            total = tf.reduce_sum(loss)
+        gradient = tf.ensure_shape(tape.gradient(total, loop.vector), loop.vector.shape)
         running = loop.step - loop.best_step <= patience
         better = running & (held_out < loop.held_out)
-        best = tf.nest.map_structure(
-            lambda new, old: tf.where(_like(better, new), new, old), loop.parameters, loop.best
-        )
-        seen = tf.stack([loss, held_out, _norm(gradients)])
+        seen = tf.stack([loss, held_out, tf.norm(gradient, axis=1)])
         seen = tf.where(running, seen, float("nan"))
         place = loop.step // every
-        view = tf.where(loop.step % every == 0, look(loop.parameters), loop.snapshots.read(place))
-        parameters, memory = optimizer.step(loop.step, loop.parameters, gradients, loop.memory)
+        view = tf.where(loop.step % every == 0, look(loop.vector), loop.snapshots.read(place))
+        vector, memory = optimizer.step(loop.step, loop.vector, gradient, loop.memory)
         return (
             _Loop(
                 loop.step + 1,
-                parameters,
+                vector,
                 memory,
-                best,
+                tf.where(better[:, None], loop.vector, loop.best),
                 tf.where(better, held_out, loop.held_out),
                 tf.where(better, loop.step, loop.best_step),
                 loop.seen.write(loop.step, seen),
@@ -112,11 +116,15 @@ def train(
             ),
         )
 
-    start = _start(initial, optimizer, look(initial), every)
-    (end,) = tf.while_loop(unfinished, step, (start,), maximum_iterations=num_steps)
+    (end,) = tf.while_loop(
+        unfinished,
+        step,
+        (_start(start, optimizer, look(start), every),),
+        maximum_iterations=optimizer.num_steps,
+    )
     seen = end.seen.stack()
     return Training(
-        end.best,
+        unpacked(end.best),
         end.held_out,
         end.best_step,
         seen[:, :2],
@@ -125,37 +133,43 @@ def train(
     )
 
 
-def _slopes(
-    objective: Objective, parameters: Parameters
-) -> tuple[tf.Tensor, tf.Tensor, Parameters]:
-    """Loss, held-out error, and the gradient of the loss."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(parameters)
-        loss, held_out = objective(parameters)
-        total = tf.reduce_sum(loss)
-    gradients = tape.gradient(total, parameters, unconnected_gradients="zero")
-    gradients = tf.nest.map_structure(
-        lambda g, p: tf.ensure_shape(g, p.shape), gradients, parameters
-    )
-    return loss, held_out, gradients
-
-
-def _start(initial: Parameters, optimizer: Optimizer, view: tf.Tensor, every: int) -> _Loop:
-    first = tf.nest.flatten(initial)[0]
-    slots = tf.shape(first)[:1]
-    infinite = tf.fill(slots, tf.constant(float("inf"), first.dtype))
-    infinite = tf.ensure_shape(infinite, first.shape[:1])
+def _start(vector: tf.Tensor, optimizer: Optimizer, view: tf.Tensor, every: int) -> _Loop:
+    infinite = tf.zeros_like(vector[:, 0]) + float("inf")
     num_steps = optimizer.num_steps
     return _Loop(
         step=tf.constant(0),
-        parameters=initial,
-        memory=optimizer.start(initial),
-        best=initial,
+        vector=vector,
+        memory=optimizer.start(vector),
+        best=vector,
         held_out=infinite,
         best_step=tf.zeros_like(infinite, tf.int32),
         seen=_empty(num_steps, tf.stack([infinite] * 3)),
         snapshots=_empty(-(-num_steps // every), view),
     )
+
+
+def _packed(parameters: Parameters) -> tf.Tensor:
+    """All parameters of a slot in one row, ``[B, N]``."""
+    flat = tf.nest.flatten(parameters)
+    batch = tf.shape(flat[0])[0]
+    rows = [tf.reshape(x, tf.stack([batch, int(np.prod(x.shape[1:]))])) for x in flat]
+    return tf.ensure_shape(tf.concat(rows, axis=1), [flat[0].shape[0], None])
+
+
+def _unpacker(like: Parameters) -> Callable[[tf.Tensor], Parameters]:
+    """From such rows back to the structure."""
+    shapes = [x.shape for x in tf.nest.flatten(like)]
+    sizes = [int(np.prod(shape[1:])) for shape in shapes]
+
+    def unpacked(vector: tf.Tensor) -> Parameters:
+        batch = tf.shape(vector)[0]
+        parts = [
+            tf.ensure_shape(tf.reshape(x, tf.stack([batch, *shape[1:]])), shape)
+            for x, shape in zip(tf.split(vector, sizes, axis=1), shapes, strict=True)
+        ]
+        return tf.nest.pack_sequence_as(like, parts)
+
+    return unpacked
 
 
 def _empty(length: int, like: tf.Tensor) -> tf.TensorArray:
@@ -164,23 +178,3 @@ def _empty(length: int, like: tf.Tensor) -> tf.TensorArray:
     array = tf.TensorArray(like.dtype, length, clear_after_read=False)
     every = tf.tile(missing[None], [length, *[1] * like.shape.rank])
     return array.unstack(tf.ensure_shape(every, [length, *like.shape]))
-
-
-def _nothing(parameters: Parameters) -> tf.Tensor:
-    first = tf.nest.flatten(parameters)[0]
-    return tf.zeros(tf.stack([tf.shape(first)[0], 0]), first.dtype)
-
-
-def _norm(gradients: Parameters) -> tf.Tensor:
-    """Euclidean norm ``[B]`` of a slot's whole gradient."""
-    parts = [
-        tf.reduce_sum(tf.reshape(g, tf.stack([tf.shape(g)[0], -1])) ** 2, axis=1)
-        for g in tf.nest.flatten(gradients)
-        if 0 not in g.shape[1:]
-    ]
-    return tf.sqrt(tf.add_n(parts))
-
-
-def _like(mask: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """Mask ``[B]`` with the rank of values ``[B, ...]``."""
-    return tf.reshape(mask, tf.concat([tf.shape(mask), [1] * (values.shape.rank - 1)], 0))

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from rx_fixedpole.readout import ARDRidge, Ridge
+from sims.training.compiled import compiled
 from sims.training.networks import Network, Pair, Recurrent
 
 # (signal [B, T, X] or [B, R, T, X]) -> [B, E, X], linear: the rows of the regression
@@ -89,10 +90,11 @@ class Regression:
         self.network, self.rows, self.reg = network, rows, reg
         self.learnt, self.held_out = learnt, held_out
         # Step by step a compiled loop is many times faster; chunks are as fast as they are.
-        self._states = compiled(
-            lambda recurrent, u: rows(network.states(recurrent, u)), when=network.sequential
-        )
+        self._states = compiled(self._rows_of) if network.sequential else self._rows_of
         self._shares = np.stack([learnt / learnt.sum(), held_out / max(held_out.sum(), 1)], axis=1)
+
+    def _rows_of(self, recurrent: Recurrent, u: tf.Tensor) -> tf.Tensor:
+        return self.rows(self.network.states(recurrent, u))
 
     def start(self, data: Data, *, ridge: bool = False) -> Weights:
         """The first parameters: a readout of zeros, or the best one on the learnt rows."""
@@ -172,11 +174,6 @@ def readout_power(weights: Weights) -> tf.Tensor:
     """Squared norm ``[B]`` of readout and taps, the weights that a ridge regression has."""
     parts = [*weights.readout, *weights.taps]
     return tf.add_n([tf.reduce_sum(part**2, axis=[1, 2]) for part in parts])
-
-
-def compiled(function: Callable[..., tf.Tensor], *, when: bool) -> Callable[..., tf.Tensor]:
-    """The function compiled by XLA, or as it is."""
-    return tf.function(function, jit_compile=True, autograph=False) if when else function
 
 
 def power(x: tf.Tensor) -> tf.Tensor:
