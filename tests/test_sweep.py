@@ -365,6 +365,21 @@ def test_what_stops_a_sweep_notes_whether_there_is_something_to_resume(
     assert notes == [[], ["What was stored is kept."]]
 
 
+def test_a_row_that_was_written_but_not_yet_counted_can_be_resumed_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Store.append
+
+    def interrupted(store: Store, row: Row) -> None:
+        append(store, row)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "append", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        executed(Sweep(make_plan("good"), NumpyFactory(), tmp_path / "a", plot=False), tmp_path)
+    assert caught.value.__notes__ == ["What was stored is kept."]
+
+
 def test_workers_run_one_thread_and_the_environment_is_restored() -> None:
     before = dict(os.environ)
     with single_threaded():

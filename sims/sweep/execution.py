@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from sims.plots import plot_rates
-from sims.store import Store
+from sims.store import Store, read
 from sims.sweep.engine import SweepError, run
 from sims.sweep.ledger import Ledger
 from sims.sweep.plan import Plan
@@ -76,7 +76,7 @@ def execute(sweep: Sweep, console: Console) -> int:
         if ledger.num_stored:
             _say(console, f"{ledger.num_stored} chunks are there already in {store.path}")
         progress = Progress(ledger, sweep.workers, console)
-        with _noting_what_is_kept(ledger):
+        with _noting_what_is_kept(sweep.plan, store.path):
             try:
                 with progress:
                     run(
@@ -96,12 +96,14 @@ def execute(sweep: Sweep, console: Console) -> int:
 
 
 @contextmanager
-def _noting_what_is_kept(ledger: Ledger) -> Iterator[None]:
+def _noting_what_is_kept(plan: Plan, path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SweepError, KeyboardInterrupt) as error:
-        if ledger.num_stored:
-            error.add_note("What was stored is kept.")
+        # From the file: an interruption may come between a row's writing and its counting.
+        with suppress(OSError):
+            if Ledger(plan, read([path]).rows).num_stored:
+                error.add_note("What was stored is kept.")
         raise
 
 
