@@ -21,6 +21,7 @@ from sims.scenario import SCENARIOS
 from sims.store import Store, read
 from sims.sweep.evaluator import SionnaEvaluator
 from sims.sweep.selection import choose_points, choose_receivers, choose_scenario
+from tests.workers import hear_ctrl_c
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -288,6 +289,7 @@ def test_real_sweep_is_interrupted_and_resumed_by_the_command_it_prints(tmp_path
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        preexec_fn=hear_ctrl_c,
     )
     path = Path(f"{parts}.jsonl")
     while process.poll() is None and not (path.exists() and b"\n" in path.read_bytes()):

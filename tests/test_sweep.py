@@ -24,6 +24,7 @@ from sims.sweep import Contender, Ledger, Plan, StoppingRule, SweepError, run
 from sims.sweep.execution import Sweep, execute
 from sims.sweep.pool import Died, single_threaded
 from sims.sweep.worker import Broken, Counted, Message
+from tests.workers import hear_ctrl_c
 
 HERE = Path(__file__).parent
 
@@ -398,6 +399,7 @@ def started(out: Path, workers: int) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,
     )
 
 

@@ -1,7 +1,8 @@
-"""What worker processes of the tests run; a module of its own, so that they can import it."""
+"""What the tests run in processes of their own; a module, so that those can import it."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 
@@ -11,3 +12,8 @@ def doubled(key):
         raise ValueError("negative")
     Path(key["folder"], f"ran-{key['value']}").touch()
     return 2 * key["value"]
+
+
+def hear_ctrl_c():
+    """A background job of a shell ignores SIGINT, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
