@@ -16,7 +16,7 @@ from sims.experiments.slots import count_errors
 from sims.link import Link
 from sims.receivers import RECEIVERS, resolve
 from sims.scenario import SCENARIOS
-from tests.workers import doubled
+from tests.workers import doubled, environment
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -142,6 +142,13 @@ def test_parts_come_in_order_and_are_computed_once(tmp_path):
     again = Parts(tmp_path / "x.parts.jsonl", {"seed": 0})
     assert in_processes(again, keys, doubled, workers=2) == [6, 100, 4]
     assert sorted(p.name for p in tmp_path.glob("ran*")) == ["ran-2", "ran-3"]
+
+
+def test_a_worker_has_one_thread(tmp_path):
+    # With more, processes wait for each other's BLAS threads: ten times the time was seen.
+    parts = Parts(tmp_path / "x.parts.jsonl", {"seed": 0})
+    (found,) = in_processes(parts, [{"names": ["OPENBLAS_NUM_THREADS"]}], environment, workers=1)
+    assert found == ["1"]
 
 
 def test_a_part_that_fails_does_not_take_the_others_along(tmp_path):

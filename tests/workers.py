@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -12,6 +13,11 @@ def doubled(key):
         raise ValueError("negative")
     Path(key["folder"], f"ran-{key['value']}").touch()
     return 2 * key["value"]
+
+
+def environment(key):
+    """What the process has for some environment variables."""
+    return [os.environ.get(name) for name in key["names"]]
 
 
 def hear_ctrl_c():

@@ -17,7 +17,7 @@ from sims.experiments.slots import measure, points
 from sims.plots import COLORS, MARKERS
 from sims.receivers import RECEIVERS, resolve
 from sims.scenario import SCENARIOS, Scenario
-from sims.statistics import Point, error_rate, ratio
+from sims.statistics import Point, ebno_at, error_rate, ratio
 from sims.sweep.results import aligned
 
 PILOT_SYMBOLS = {1: [2], 2: [2, 11], 4: [2, 5, 8, 11]}
@@ -79,7 +79,8 @@ def present(record: Record) -> Presentation:
         panels[3 * row, column].set_title(label)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
-    return Presentation(_caption(record), figure, _table(record))
+    tables = [_table(record), _pilots_table(record)]
+    return Presentation(_caption(record), figure, "\n\n".join(tables))
 
 
 def _draw_rates(axes: Axes, record: Record, label: str, unit: str) -> None:
@@ -141,6 +142,40 @@ def _table(record: Record) -> str:
     return aligned(rows)
 
 
+def _pilots_table(record: Record) -> str:
+    """Pilot symbols that every receiver needs for the bit error rate of fixed poles with two."""
+    scenarios = record.settings["budget"]["scenarios"]
+    rows = [["link", "receiver", "BER", "pilot symbols to it [95 %]"]]
+    for name in dict.fromkeys(scenario["name"] for scenario in scenarios.values()):
+        links = {
+            len(scenario["pilot_symbols"]): label
+            for label, scenario in scenarios.items() if scenario["name"] == name
+        }  # fmt: skip
+        target = points(record.data[links[2]], REFERENCE, "bits")[1].rate
+        if target == 0:
+            continue
+        for receiver in record.settings["budget"]["receivers"]:
+            if receiver == REFERENCE:
+                continue
+            curve = {
+                float(np.log2(count)): points(record.data[label], receiver, "bits")[1]
+                for count, label in links.items()
+            }
+            # Rates are interpolated over the logarithm of the pilots as they are over decibels.
+            found = ebno_at(target, curve)
+            value, low, high = (f"{2**x:.2g}" for x in (found.value, found.low, found.high))
+            most, least = max(links), min(links)
+            if np.isnan(found.value):
+                value = f"> {most}" if curve[max(curve)].rate >= target else f"< {least}"
+            low = low if np.isfinite(found.low) else f"< {least}"
+            high = high if np.isfinite(found.high) else f"> {most}"
+            rows.append([
+                f"{name}, {EBNO_DB[name][1]:g} dB", RECEIVERS[receiver].label, f"{target:.1e}",
+                f"{value} [{low}, {high}]",
+            ])  # fmt: skip
+    return aligned(rows)
+
+
 def _all_points(record: Record, label: str, name: str) -> Point:
     """Bit errors over the slots of all Eb/N0."""
     parts = points(record.data[label], name, "bits")
@@ -157,7 +192,9 @@ def _caption(record: Record) -> str:
         error rate, and bit error rate over the time that training and detection of a slot take, all
         slots of a batch of {budget["slots_at_once"]} side by side on one thread; bars are 95 %
         intervals over slots; points without errors are left out. The
-        table pools the slots of all Eb/N0 for the ratio of bit errors, paired, and counts
-        floating point operations for all steps that the budget allows. Seed
+        first table pools the slots of all Eb/N0 for the ratio of bit errors, paired, and counts
+        floating point operations for all steps that the budget allows. The second one tells with
+        how many pilot symbols a receiver has the bit error rate that fixed poles have with two,
+        interpolated on logarithmic scales; other pilots are other slots, so it is not paired. Seed
         {record.settings["seed"]}."""
     return textwrap.fill(" ".join(text.split()), 100)

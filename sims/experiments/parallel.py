@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sims.experiments.record import Parts
+from sims.sweep.pool import single_threaded
 
 Key = Mapping[str, Any]
 
@@ -35,7 +36,8 @@ def in_processes(
         context = get_context("spawn")  # TensorFlow does not survive a fork
         log = parts.path.with_suffix(".log")
         with ProcessPoolExecutor(workers, context, _prepare, (log,)) as pool:
-            futures = {pool.submit(function, key): key for key in missing}
+            with single_threaded():  # processes start at the first submission
+                futures = {pool.submit(function, key): key for key in missing}
             try:
                 for future in as_completed(futures):
                     parts.put(futures[future], future.result())
@@ -48,14 +50,9 @@ def in_processes(
 
 
 def _prepare(log: Path) -> None:
-    """One thread, as results must not depend on the number of cores; what is said goes to a log."""
+    """What is said goes to a log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     os.dup2(file, 2)  # native code writes to the descriptor
     os.close(file)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what Ctrl-C means is the main process' affair
-
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
