@@ -325,3 +325,30 @@ def test_delay_line(mode, window, delay):
 def test_errors_say_what_was_wrong(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_states_within_windows_are_those_of_the_whole_signal(case, mode):
+    windows = [(0, 3), (3, 20), (41, T)]
+
+    def run(u):
+        return recurrence.states_within(u, POLES, windows, **CASES[case])
+
+    wanted = np.concatenate([expected_states(case, U)[:, a:b] for a, b in windows], axis=1)
+    assert_close(in_mode(run, mode)(U), wanted, tolerance("complex128", GAIN))
+
+
+@pytest.mark.parametrize(
+    ("windows", "error"),
+    [
+        ([], ValueError),
+        ([(5, 5)], ValueError),
+        ([(-1, 5)], ValueError),
+        ([(0, T + 1)], ValueError),
+        ([(5, 9), (8, 12)], ValueError),
+        ([(0.0, 3)], TypeError),
+    ],
+)
+def test_windows_that_do_not_fit_are_refused(windows, error):
+    with pytest.raises(error, match="windows must"):
+        recurrence.states_within(U, POLES, windows)

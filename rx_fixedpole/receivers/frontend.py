@@ -178,10 +178,7 @@ class TimeFrontEnd(FrontEnd):
             samples = self._starts[symbols][:, None] + np.arange(self.fft_size) - lags
             parts.append(self._spectra(take_samples(y, samples), places))
         if len(self.poles):
-            last = int(self._starts[symbols[-1]]) + self.fft_size
-            states = self._states(self._complete(y)[..., :last])
-            samples = self._starts[symbols][:, None] + np.arange(self.fft_size) - self.window
-            parts.append(self._spectra(take_samples(states, samples), places))
+            parts.append(self._spectra(self._states(y, symbols), places))
         features = ops.concatenate(parts, axis=2)  # [B, A, F, P]
         return ops.reshape(
             ops.transpose(features, (0, 3, 1, 2)),
@@ -214,11 +211,22 @@ class TimeFrontEnd(FrontEnd):
         missing = int(self._starts[-1]) + self.fft_size - y.shape[-1]
         return ops.pad(y, [(0, 0)] * (len(y.shape) - 1) + [(0, max(0, missing))])
 
-    def _states(self, y: Tensor) -> Tensor:
-        states = recurrence.states(ops.swapaxes(y, 1, 2), self.poles, basis=self.basis)
+    def _states(self, y: Tensor, symbols: np.ndarray) -> Tensor:
+        """What the bank says in the FFT window of some symbols: ``[B, A, K, symbols, fft_size]``.
+
+        The bank is at rest before the first sample, so a window that begins earlier begins with
+        zeros.
+        """
+        u = ops.swapaxes(self._complete(y), 1, 2)
+        starts = self._starts[symbols] - self.window
+        missing = max(0, -int(starts[0]))
+        u = ops.pad(u, [(0, 0), (missing, 0), (0, 0)])
+        windows = [(int(a), int(a) + self.fft_size) for a in starts + missing]
+        states = recurrence.states_within(u, self.poles, windows, basis=self.basis)
         scales = np.tile(feature_scales(self.poles, self.basis), y.shape[1])
         states = ops.swapaxes(states * _backend.constant(scales, self.dtype), 1, 2)
-        return ops.reshape(states, (-1, y.shape[1], len(self.poles), states.shape[-1]))
+        shape = (-1, y.shape[1], len(self.poles), len(symbols), self.fft_size)
+        return ops.reshape(states, shape)
 
     def _spectra(self, segments: Tensor, places: np.ndarray) -> Tensor:
         """DFT of segments ``[B, A, F, symbols, fft_size]`` at flat places: ``[B, A, F, P]``."""

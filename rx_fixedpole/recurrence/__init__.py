@@ -4,5 +4,6 @@ from .forward import impulse_response, output, states
 from .gram import gram
 from .realization import BASES
 from .window import delay_line
+from .within import states_within
 
-__all__ = ["BASES", "delay_line", "gram", "impulse_response", "output", "states"]
+__all__ = ["BASES", "delay_line", "gram", "impulse_response", "output", "states", "states_within"]

@@ -1,0 +1,256 @@
+"""The recurrences against the naive form, against the machine, and over their sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from rx_fixedpole import poles as placements
+from rx_fixedpole import recurrence
+from rx_fixedpole.readout import Ridge
+from rx_fixedpole.recurrence import chunks
+from sims.benchmark import naive
+from sims.benchmark.bar import Budget, Found
+from sims.benchmark.timing import compare, interleaved
+
+INPUTS, STREAMS = 4, 2
+NO = 0.1
+# Two pilot symbols of a slot of fourteen, as shares of its samples.
+PILOT_WINDOWS = ((2 / 14, 3 / 14), (11 / 14, 12 / 14))
+
+
+class Problem(NamedTuple):
+    """A random bank, its inputs and a readout."""
+
+    u: tf.Tensor  # [B, T, N] complex64
+    poles: np.ndarray  # [K]
+    input_weights: np.ndarray  # [K, N]
+    weights: tf.Tensor  # [K, S]
+    targets: tf.Tensor  # [B, T, S]
+
+
+def problem(batch: int, samples: int, num_poles: int, *, radius: float = 0.95) -> Problem:
+    """Draw a problem; the same sizes give the same one."""
+    rng = np.random.default_rng([batch, samples, num_poles])
+    u = tf.constant(_gaussian(rng, batch, samples, INPUTS), tf.complex64)
+    poles = placements.disc(num_poles, radius, seed=1)
+    weights = tf.constant(_gaussian(rng, num_poles, STREAMS), tf.complex64)
+    targets = tf.constant(_gaussian(rng, batch, samples, STREAMS), tf.complex64)
+    return Problem(u, poles, _gaussian(rng, num_poles, INPUTS), weights, targets)
+
+
+def _gaussian(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / math.sqrt(2)
+
+
+def _graph(function: Callable[..., Any], *args: tf.Tensor) -> Callable[[], Any]:
+    """The function in a graph, applied to tensors that are inputs, not constants, of it."""
+    compiled = tf.function(function, autograph=False)
+    return lambda: compiled(*args)
+
+
+def _naive_states(given: Problem) -> Callable[[tf.Tensor], tf.Tensor]:
+    poles = tf.constant(given.poles, tf.complex64)
+    matrix = tf.constant(given.input_weights.T, tf.complex64)
+    return lambda u: naive.states(u @ matrix, poles)
+
+
+def _our_output(given: Problem) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    return lambda u, weights: recurrence.output(
+        u, given.poles, weights, input_weights=given.input_weights
+    )
+
+
+def output_speed(batch: int, samples: int, num_poles: int) -> Callable[[Budget], Found]:
+    """`output` against the naive states times the weights."""
+
+    def measure(budget: Budget) -> Found:
+        given = problem(batch, samples, num_poles)
+        states = _naive_states(given)
+        return compare(
+            _graph(_our_output(given), given.u, given.weights),
+            _graph(lambda u, weights: states(u) @ weights, given.u, given.weights),
+            budget.rounds,
+        )
+
+    return measure
+
+
+def states_speed(batch: int, samples: int, num_poles: int) -> Callable[[Budget], Found]:
+    """`states` against the naive ones."""
+
+    def measure(budget: Budget) -> Found:
+        given = problem(batch, samples, num_poles)
+        return compare(
+            _graph(
+                lambda u: recurrence.states(u, given.poles, input_weights=given.input_weights),
+                given.u,
+            ),
+            _graph(_naive_states(given), given.u),
+            budget.rounds,
+        )
+
+    return measure
+
+
+def output_against_product(batch: int, samples: int, num_poles: int) -> Callable[[Budget], Found]:
+    """`output` against one complex matrix product of as many operations as its chunks take."""
+
+    def measure(budget: Budget) -> Found:
+        given = problem(batch, samples, num_poles)
+        length = chunks.chunk_length(batch, samples, num_poles, INPUTS)
+        num_chunks = batch * math.ceil(samples / length)
+        inner = length * INPUTS
+        # Ends of chunks, outputs from the chunk's inputs, outputs from the state before it.
+        products = inner * num_poles + inner * length * STREAMS + num_poles * length * STREAMS
+        rng = np.random.default_rng(0)
+        left = tf.constant(_gaussian(rng, num_chunks, inner), tf.complex64)
+        right = tf.constant(_gaussian(rng, inner, round(products / inner)), tf.complex64)
+        return compare(
+            _graph(_our_output(given), given.u, given.weights),
+            _graph(tf.matmul, left, right),
+            budget.rounds,
+            faster=False,
+        )
+
+    return measure
+
+
+def gram_speed(samples: int, num_poles: int) -> Callable[[Budget], Found]:
+    """`gram` from the signal against the matrix product of states that are there already."""
+
+    def measure(budget: Budget) -> Found:
+        given = problem(1, samples, num_poles)
+        states = recurrence.states(
+            tf.cast(given.u, tf.complex128), given.poles, input_weights=given.input_weights
+        )
+        return compare(
+            _graph(
+                lambda u: recurrence.gram(u, given.poles, input_weights=given.input_weights),
+                given.u,
+            ),
+            _graph(lambda s: tf.matmul(s, s, adjoint_a=True), states),
+            budget.rounds,
+        )
+
+    return measure
+
+
+def slot_speed(batch: int, samples: int, num_poles: int) -> Callable[[Budget], Found]:
+    """Training on two pilot symbols and the output of the whole slot, against the naive form."""
+
+    def measure(budget: Budget) -> Found:
+        given = problem(batch, samples, num_poles)
+        return compare(
+            our_slot(given),
+            naive_slot(given),
+            budget.rounds,
+        )
+
+    return measure
+
+
+def pilot_windows(samples: int) -> list[tuple[int, int]]:
+    """First sample and the one after the last of every pilot symbol."""
+    return [(round(a * samples), round(b * samples)) for a, b in PILOT_WINDOWS]
+
+
+def our_slot(given: Problem) -> Callable[[], Any]:
+    """Training and output as the receivers do them."""
+    windows = pilot_windows(given.u.shape[1])
+
+    def run(u: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        features = recurrence.states_within(
+            u, given.poles, windows, input_weights=given.input_weights
+        )
+        wanted = tf.concat([targets[:, a:b] for a, b in windows], axis=1)
+        weights = Ridge().fit(features, wanted, NO).weights
+        return recurrence.output(u, given.poles, weights, input_weights=given.input_weights)
+
+    return _graph(run, given.u, given.targets)
+
+
+def naive_slot(given: Problem) -> Callable[[], Any]:
+    """States of all samples by the loop, a ridge on some of them, one product for the output."""
+    states, windows = _naive_states(given), pilot_windows(given.u.shape[1])
+
+    def run(u: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        features = states(u)
+        seen = tf.concat([features[:, a:b] for a, b in windows], axis=1)
+        wanted = tf.concat([targets[:, a:b] for a, b in windows], axis=1)
+        return features @ naive.train(seen, wanted, NO)
+
+    return _graph(run, given.u, given.targets)
+
+
+def output_accuracy(budget: Budget) -> Found:
+    """Error of single precision against double, relative to the output's power."""
+    del budget
+    worst = 0.0
+    for batch, samples, num_poles in ((1, 4096, 64), (8, 1024, 64), (1, 15360, 256)):
+        given = problem(batch, samples, num_poles, radius=0.999)
+        exact = _double_output(given, given.weights)
+        worst = max(worst, _relative(_our_output(given)(given.u, given.weights), exact))
+    return Found(worst, "three sizes, disc of radius 0.999")
+
+
+def ridge_accuracy(budget: Budget) -> Found:
+    """The same after a ridge with a relative regularisation of 1e-6, trained in each precision."""
+    del budget
+    given = problem(4, 4096, 64, radius=0.95)
+    outputs = []
+    for dtype in (tf.complex64, tf.complex128):
+        u, targets = tf.cast(given.u, dtype), tf.cast(given.targets, dtype)
+        states: tf.Tensor = recurrence.states(
+            u, given.poles, input_weights=given.input_weights
+        )[:, 512:1600]  # fmt: skip
+        mean_power = float(np.mean(np.abs(states.numpy()) ** 2))
+        no = 1e-6 * states.shape[1] * mean_power
+        weights = Ridge().fit(states, targets[:, 512:1600], no).weights
+        outputs.append(
+            recurrence.output(u, given.poles, weights, input_weights=given.input_weights)
+        )
+    return Found(_relative(outputs[0], outputs[1]), "weights of each precision's own training")
+
+
+def _double_output(given: Problem, weights: tf.Tensor) -> tf.Tensor:
+    return recurrence.output(
+        tf.cast(given.u, tf.complex128), given.poles, tf.cast(weights, tf.complex128),
+        input_weights=given.input_weights,
+    )  # fmt: skip
+
+
+def _relative(found: tf.Tensor, exact: tf.Tensor) -> float:
+    difference = np.asarray(found).astype(np.complex128) - np.asarray(exact)
+    return float(np.linalg.norm(difference) / np.linalg.norm(np.asarray(exact)))
+
+
+def growth(axis: str) -> Callable[[Budget], Found]:
+    """Exponent of the time of `output` as one size grows tenfold, the others fixed."""
+    sizes = {
+        "T": [(8, 2048, 64), (8, 6476, 64), (8, 20480, 64)],
+        "K": [(8, 4096, 32), (8, 4096, 101), (8, 4096, 320)],
+        "B": [(8, 2048, 64), (25, 2048, 64), (80, 2048, 64)],
+    }[axis]
+    places = {"B": 0, "T": 1, "K": 2}
+
+    def measure(budget: Budget) -> Found:
+        givens = {size: problem(*size) for size in sizes}
+        seconds = interleaved(
+            {
+                str(size): _graph(_our_output(given), given.u, given.weights)
+                for size, given in givens.items()
+            },
+            budget.rounds,
+        )
+        medians = [float(np.median(times)) for times in seconds.values()]
+        grown = [size[places[axis]] for size in sizes]
+        exponent = np.polyfit(np.log(grown), np.log(medians), 1)[0]
+        told = ", ".join(f"{s:.3g} ms" for s in 1e3 * np.array(medians))
+        return Found(float(exponent), f"{axis} = {grown}: {told}", {"seconds": medians})
+
+    return measure
