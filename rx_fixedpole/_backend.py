@@ -29,6 +29,9 @@ COMPLEX_OF = {
 }
 REAL_OF = {"complex64": "float32", "complex128": "float64"}
 
+# Whether a loop over samples costs nothing but its arithmetic.
+LOOPS_ARE_COMPILED = NAME == "tensorflow"
+
 if NAME == "tensorflow":
     import tensorflow as _tf
 

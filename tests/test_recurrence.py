@@ -95,7 +95,10 @@ def test_a_long_single_precision_stream_with_slow_poles(basis):
     y = numpy(recurrence.output(u, poles, weights, basis=basis))
     error = np.linalg.norm(y - expected @ weights) / np.linalg.norm(expected @ weights)
     assert error < 1e-5
-    assert_close(recurrence.states(u, poles, basis=basis), expected, 1e-5)
+    # Sample by sample the rounding of a pole itself counts, which the powers of an output are
+    # spared: they are rounded once from double precision.
+    states = recurrence.states(u, poles, basis=basis)
+    assert_close(states, expected, tolerance("complex64", 1 / (1 - 0.999)))
 
 
 @pytest.mark.parametrize("basis", sorted(BASES))

@@ -1,8 +1,9 @@
-"""The one sequential step: the state handed on from chunk to chunk.
+"""The one sequential step: the state handed on from chunk to chunk, or from sample to sample.
 
-``s[c] = s[c-1] A^L + ends[c]`` over a few hundred chunks is a short loop. Compiled, it beats every
-parallel scan, but a compiled loop has no derivative of its own. Its derivative is the same loop,
-conjugated and run backwards (the adjoint filter), and is written here.
+``s[c] = s[c-1] A^L + ends[c]`` is a short loop over a few hundred chunks where outputs are wanted,
+and a long one where every state is: there L = 1. Compiled, it beats every parallel scan, but a
+compiled loop has no derivative of its own. Its derivative is the same loop, conjugated and run
+backwards (the adjoint filter), and is written here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def carry(ends: Tensor, power: Tensor, initial: Tensor) -> Tensor:
     """States at the ends of the chunks.
 
     Args:
-        ends: ``[B, C, D, K]``, what each chunk adds to the state at its end.
+        ends: ``[B, C, D, K]``, what each chunk adds to the state at its end; ``[B, C, D, 1]`` if it
+            adds the same to every pole.
         power: one chunk's transition: a diagonal ``[1 or B, 1, K]``, or a matrix ``[K, K]`` applied
             from the right (a constant: it gets no gradient).
         initial: ``[B, D, K]``, the state before the first chunk.
@@ -34,7 +36,19 @@ def carry(ends: Tensor, power: Tensor, initial: Tensor) -> Tensor:
     return ops.swapaxes(scan(ops.swapaxes(ends, 0, 1), power, initial), 0, 1)
 
 
-# Two loops, not one with a branch: a trace that serves all shapes does not know the rank.
+def carry_mixed(u: Tensor, weights: Tensor, power: Tensor, initial: Tensor) -> Tensor:
+    """States at every sample where all inputs drive one bank, ``[B, T, K]``.
+
+    Args:
+        u: ``[B, T, N]``.
+        weights: ``[1 or B, N, K]``.
+        power: the poles, ``[1 or B, K]``.
+        initial: ``[B, K]``, the state before the first sample.
+    """
+    return ops.swapaxes(_mixing_scan(ops.swapaxes(u, 0, 1), weights, power, initial), 0, 1)
+
+
+# Loops of their own, not one with branches: a trace that serves all shapes does not know the rank.
 @partial(_backend.compile, relax_shapes=True)
 def _diagonal_loop(drive: Tensor, power: Tensor, initial: Tensor) -> Tensor:
     """``s[c] = s[c-1] * power + drive[c]`` along the first axis."""
@@ -57,31 +71,83 @@ def _matrix_loop(drive: Tensor, power: Tensor, initial: Tensor) -> Tensor:
     return ops.scan(step, initial, drive)[1]
 
 
+@partial(_backend.compile, relax_shapes=True)
+def _mixing_loop(u: Tensor, rows: list[Tensor], power: Tensor, initial: Tensor) -> Tensor:
+    """``s[n] = s[n-1] * power + sum_i u[n]_i rows_i`` along the first axis; u ``[T, B, N]``."""
+
+    def step(state: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+        # Sums, not a product of matrices: all of a step is then one loop over the poles.
+        state = state * power
+        for i, row in enumerate(rows):
+            state = state + new[..., i : i + 1] * row
+        return state, state
+
+    return ops.scan(step, initial, u)[1]
+
+
 @_backend.custom_gradient
 def _diagonal_scan(drive: Tensor, power: Tensor, initial: Tensor) -> tuple[Tensor, Gradient]:
-    states = _diagonal_loop(drive, power, initial)
+    states = _shaped(_diagonal_loop(drive, power, initial), drive, initial)
 
     def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         back = ops.conj(power)
-        later = _backwards(_diagonal_loop, upstream, back)
+        later = _backwards(_diagonal_loop, upstream, back, states)
         before = ops.concatenate([initial[None], states[:-1]], axis=0)
         slots = ops.sum(ops.conj(before) * later, axis=(0, 2))[:, None]
         shared = power.shape[0] == 1
         slope = ops.sum(slots, axis=0, keepdims=True) if shared else slots
-        return later, slope, later[0] * back
+        same = drive.shape[-1] == 1 and later.shape[-1] != 1
+        moved = ops.sum(later, axis=-1, keepdims=True) if same else later
+        return moved, slope, later[0] * back
 
     return states, gradient
 
 
 @_backend.custom_gradient
 def _matrix_scan(drive: Tensor, power: Tensor, initial: Tensor) -> tuple[Tensor, Gradient]:
+    states = _shaped(_matrix_loop(drive, power, initial), drive, initial)
+
     def gradient(upstream: Tensor) -> tuple[Tensor, None, Tensor]:
         back = _backend.adjoint(power)
-        later = _backwards(_matrix_loop, upstream, back)
+        later = _backwards(_matrix_loop, upstream, back, states)
         return later, None, later[0] @ back
 
-    return _matrix_loop(drive, power, initial), gradient
+    return states, gradient
 
 
-def _backwards(loop: Callable[..., Tensor], upstream: Tensor, power: Tensor) -> Tensor:
-    return ops.flip(loop(ops.flip(upstream, 0), power, ops.zeros_like(upstream[0])), 0)
+@_backend.custom_gradient
+def _mixing_scan(
+    u: Tensor, weights: Tensor, power: Tensor, initial: Tensor
+) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+    rows = [weights[:, i] for i in range(weights.shape[1])]
+    states = _shaped(_mixing_loop(u, rows, power, initial), u, initial)
+
+    def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
+        back = ops.conj(power)
+        later = _backwards(_diagonal_loop, upstream, back, states)
+        before = ops.concatenate([initial[None], states[:-1]], axis=0)
+        slope = ops.sum(ops.conj(before) * later, axis=0)
+        slots = ops.swapaxes(later, 0, 1)
+        by_input = ops.swapaxes(slots @ _backend.adjoint(weights), 0, 1)
+        by_weights = _backend.adjoint(ops.swapaxes(u, 0, 1)) @ slots
+        if power.shape[0] == 1:
+            slope = ops.sum(slope, axis=0, keepdims=True)
+        if weights.shape[0] == 1:
+            by_weights = ops.sum(by_weights, axis=0, keepdims=True)
+        return by_input, by_weights, slope, later[0] * back
+
+    return states, gradient
+
+
+def _shaped(states: Tensor, drive: Tensor, initial: Tensor) -> Tensor:
+    """The states with the shape that a trace for all shapes does not know."""
+    return ops.reshape(states, (ops.shape(drive)[0], *ops.shape(initial)))
+
+
+def _backwards(
+    loop: Callable[..., Tensor], upstream: Tensor, power: Tensor, states: Tensor
+) -> Tensor:
+    # What comes back through a loop without static shapes has none itself.
+    upstream = ops.reshape(upstream, ops.shape(states))
+    later = loop(ops.flip(upstream, 0), power, ops.zeros_like(upstream[0]))
+    return ops.flip(ops.reshape(later, ops.shape(states)), 0)

@@ -12,6 +12,7 @@ from .._backend import Tensor
 from ..poles import validate
 from . import chunks, realization
 from .bank import FixedBank, TrainableBank, make_bank
+from .carry import carry, carry_mixed
 
 
 class Run(NamedTuple):
@@ -62,8 +63,9 @@ def states(
         ValueError: if a shape does not fit, a pole array has ``|p| >= 1``, or ``basis`` is unknown.
 
     Notes:
-        Chunks of 8 to 64 samples, each one matrix product, and a compiled loop from chunk to chunk;
-        T may be unknown in a graph. Same as ``scipy.signal.lfilter([1], [1, -p], u)``.
+        A compiled loop over the samples; in the orthonormal basis, and on backends without one,
+        chunks of 8 to 64 samples, each one matrix product, and a loop from chunk to chunk. T may
+        be unknown in a graph. Same as ``scipy.signal.lfilter([1], [1, -p], u)``.
 
     Example:
         >>> import numpy as np
@@ -73,9 +75,12 @@ def states(
         [(1+0j), 0.5j, (-0.25+0j)]
     """
     u = _backend.require_complex(u, "u", "B", "T", "N")
-    run = start(u, poles, input_weights, basis, initial_state)
-    inside = chunks.inside(run.drive, run.gain, run.before, run.bank)
-    result = chunks.join(inside, ops.shape(u)[1])
+    if _backend.LOOPS_ARE_COMPILED and basis == "parallel":
+        result = _sample_by_sample(u, poles, input_weights, initial_state)
+    else:
+        run = start(u, poles, input_weights, basis, initial_state)
+        inside = chunks.inside(run.drive, run.gain, run.before, run.bank)
+        result = chunks.join(inside, ops.shape(u)[1])
     return (result, result[:, -1]) if return_state else result
 
 
@@ -169,6 +174,21 @@ def start(
     drive = chunks.drives(chunked, weights)
     before, _ = chunks.hand_on(chunks.chunk_ends(drive, gain), bank, length, initial)
     return Run(bank, gain, chunked, drive, before)
+
+
+def _sample_by_sample(u: Tensor, poles: Any, input_weights: Any, initial_state: Any) -> Tensor:
+    """States ``[B, T, F]`` in the parallel basis."""
+    dtype = _backend.dtype(u)
+    bank = make_bank(poles, "parallel", dtype)
+    weights = _check_input_weights(input_weights, bank, u.shape[-1], dtype)
+    num_banks = u.shape[-1] if weights is None else 1
+    initial = _check_initial(initial_state, u, num_banks, bank.num_poles)
+    if weights is None:
+        result = carry(u[..., None], bank.power(1), initial)
+    else:
+        weights = weights[None] if len(weights.shape) == 2 else weights
+        result = carry_mixed(u, ops.swapaxes(weights, 1, 2), bank.power(1)[:, 0], initial[:, 0])
+    return ops.reshape(result, (*ops.shape(u)[:2], num_banks * bank.num_poles))
 
 
 def last_state(run: Run, num_samples: Any) -> Tensor:

@@ -59,7 +59,7 @@ def _naive_states(given: Problem) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda u: naive.states(u @ matrix, poles)
 
 
-def _our_output(given: Problem) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def our_output(given: Problem) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     return lambda u, weights: recurrence.output(
         u, given.poles, weights, input_weights=given.input_weights
     )
@@ -72,7 +72,7 @@ def output_speed(batch: int, samples: int, num_poles: int) -> Callable[[Budget],
         given = problem(batch, samples, num_poles)
         states = _naive_states(given)
         return compare(
-            _graph(_our_output(given), given.u, given.weights),
+            _graph(our_output(given), given.u, given.weights),
             _graph(lambda u, weights: states(u) @ weights, given.u, given.weights),
             budget.rounds,
         )
@@ -111,7 +111,7 @@ def output_against_product(batch: int, samples: int, num_poles: int) -> Callable
         left = tf.constant(_gaussian(rng, num_chunks, inner), tf.complex64)
         right = tf.constant(_gaussian(rng, inner, round(products / inner)), tf.complex64)
         return compare(
-            _graph(_our_output(given), given.u, given.weights),
+            _graph(our_output(given), given.u, given.weights),
             _graph(tf.matmul, left, right),
             budget.rounds,
             faster=False,
@@ -194,7 +194,7 @@ def output_accuracy(budget: Budget) -> Found:
     for batch, samples, num_poles in ((1, 4096, 64), (8, 1024, 64), (1, 15360, 256)):
         given = problem(batch, samples, num_poles, radius=0.999)
         exact = _double_output(given, given.weights)
-        worst = max(worst, _relative(_our_output(given)(given.u, given.weights), exact))
+        worst = max(worst, _relative(our_output(given)(given.u, given.weights), exact))
     return Found(worst, "three sizes, disc of radius 0.999")
 
 
@@ -242,7 +242,7 @@ def growth(axis: str) -> Callable[[Budget], Found]:
         givens = {size: problem(*size) for size in sizes}
         seconds = interleaved(
             {
-                str(size): _graph(_our_output(given), given.u, given.weights)
+                str(size): _graph(our_output(given), given.u, given.weights)
                 for size, given in givens.items()
             },
             budget.rounds,

@@ -45,7 +45,7 @@ def settings(*, quick: bool) -> dict[str, Any]:
         "scenarios": scenarios,
         "receivers": {name: resolve(name) for name in (REFERENCE, "window", *learnt)},
         "revisions": {name: RECEIVERS[name].revision for name in learnt},
-        "num_slots": 32,
+        "num_slots": 32 if quick else 64,
         "slots_at_once": 16 if quick else 32,
     }
 

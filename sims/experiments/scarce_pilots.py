@@ -44,7 +44,7 @@ def settings(*, quick: bool) -> dict[str, Any]:
             "nominal_siso": SCENARIOS["nominal_siso"].replace(coderate=None).to_dict(),
         },
         "ebno_db": 10.0,
-        "num_slots": 32 if quick else 128,
+        "num_slots": 32 if quick else 256,
         "slots_at_once": 16 if quick else 64,
         "scratch": dict(list(SCRATCH.items())[3:4] if quick else SCRATCH),
         "others": dict(list(OTHERS.items())[:1] if quick else OTHERS),

@@ -1,0 +1,92 @@
+"""Speed, memory and precision as ratios, each with its bar. To add one: an entry in BARS."""
+
+from __future__ import annotations
+
+from sims.benchmark import memory, peers, receivers, recurrences, sweeping
+from sims.benchmark.bar import Bar, Budget, Found
+
+__all__ = ["BARS", "Bar", "Budget", "Found"]
+
+_MIMO = "FixedPoleEqualizer, defaults, over Sionna LS + LMMSE"
+# Label -> bar. B slots, T samples, K poles; 4 inputs and 2 outputs throughout.
+BARS: dict[str, Bar] = {
+    "1": Bar(
+        "output over naive, B=1 T=4096 K=64", "at least", 40,
+        recurrences.output_speed(1, 4096, 64),
+    ),
+    "2": Bar(
+        "output over naive, B=64 T=1024 K=64", "at least", 9,
+        recurrences.output_speed(64, 1024, 64),
+    ),
+    "3a": Bar(
+        "output over one cgemm of its FLOPs, B=1 T=15360 K=64", "at most", 2.5,
+        recurrences.output_against_product(1, 15360, 64),
+    ),
+    "3b": Bar(
+        "output over one cgemm of its FLOPs, B=64 T=1024 K=64", "at most", 2.5,
+        recurrences.output_against_product(64, 1024, 64),
+    ),
+    "3c": Bar(
+        "output over one cgemm of its FLOPs, B=1 T=15360 K=256", "at most", 2.5,
+        recurrences.output_against_product(1, 15360, 256),
+    ),
+    "4a": Bar(
+        "states over naive, B=1 T=3840 K=64", "at least", 18, recurrences.states_speed(1, 3840, 64)
+    ),
+    "4b": Bar(
+        "states over naive, B=1 T=15360 K=256", "at least", 8,
+        recurrences.states_speed(1, 15360, 256),
+    ),
+    "4c": Bar(
+        "states over naive, B=64 T=1024 K=64", "at least", 1.8,
+        recurrences.states_speed(64, 1024, 64),
+    ),
+    "5a": Bar("gram over matmul, T=1096 K=64", "at least", 1.5, recurrences.gram_speed(1096, 64)),
+    "5b": Bar("gram over matmul, T=1096 K=256", "at least", 8, recurrences.gram_speed(1096, 256)),
+    "6a": Bar(
+        "train + output over naive, B=1 T=4096 K=64", "at least", 25,
+        recurrences.slot_speed(1, 4096, 64),
+    ),
+    "6b": Bar(
+        "train + output over naive, B=1 T=15360 K=256", "at least", 12,
+        recurrences.slot_speed(1, 15360, 256),
+    ),
+    "6c": Bar(
+        "train + output over naive, B=64 T=1024 K=64", "at least", 3,
+        recurrences.slot_speed(64, 1024, 64),
+    ),
+    "7": Bar(
+        "train + output over Sionna LS + LMMSE, FFT 256", "at most", 0.25, receivers.slot_share
+    ),
+    "8a": Bar("train + output over ReservoirPy", "at least", 40, peers.against_reservoirpy),
+    "8b": Bar(
+        "train + output over one GRU step, XLA", "at least", 15, peers.against_bptt_step("GRU")
+    ),
+    "8c": Bar(
+        "train + output over one LSTM step, XLA", "info", 0, peers.against_bptt_step("LSTM")
+    ),
+    "8d": Bar(
+        "train + output over one SimpleRNN step, XLA", "info", 0,
+        peers.against_bptt_step("SimpleRNN"),
+    ),
+    "8e": Bar("train + output over GRU forward", "info", 0, peers.against_forward("GRU")),
+    "8f": Bar("train + output over a NumPy ESN loop", "info", 0, peers.against_numpy_loop),
+    "9a": Bar(f"{_MIMO}, 2x2, 32 slots", "at most", 0.6, receivers.equalizer_share(2, 32)),
+    "9b": Bar(f"{_MIMO}, 4x4, 32 slots", "at most", 0.6, receivers.equalizer_share(4, 32)),
+    "9c": Bar(f"{_MIMO}, 2x2, 1 slot", "at most", 1.2, receivers.equalizer_share(2, 1)),
+    "9d": Bar(f"{_MIMO}, 4x4, 1 slot", "at most", 1.2, receivers.equalizer_share(4, 1)),
+    "10": Bar(
+        "peak memory of output over states, B=64", "at most", 0.5, memory.output_memory("ours")
+    ),
+    "10n": Bar("the same, naive form", "info", 0, memory.output_memory("naive")),
+    "11a": Bar("error of output, |p| <= 0.999", "at most", 1e-5, recurrences.output_accuracy),
+    "11b": Bar(
+        "error of output after ridge, reg 1e-6", "at most", 2e-5, recurrences.ridge_accuracy
+    ),
+    "12T": Bar("growth of output in T", "at most", 1.05, recurrences.growth("T")),
+    "12K": Bar("growth of output in K", "at most", 1.1, recurrences.growth("K")),
+    "12B": Bar("growth of output in B", "at most", 1.05, recurrences.growth("B")),
+    "13": Bar(
+        "sweep of 5 receivers, share of the ideal", "at least", 0.85, sweeping.share_of_ideal
+    ),
+}  # fmt: skip
