@@ -29,7 +29,7 @@ RADIUS = 0.9  # spectral radius, or radius of the disc of poles, at the start
 RATES = {
     "sgd": (0.01, 0.03, 0.1),
     "momentum": (0.003, 0.01, 0.03),
-    "rmsprop": (0.0001, 0.0003, 0.001),
+    "rmsprop": (0.0003, 0.001, 0.003),
     "adam": (0.0003, 0.001, 0.003),
     "adamw": (0.0003, 0.001, 0.003),
 }
