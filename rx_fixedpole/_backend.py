@@ -43,6 +43,12 @@ if NAME == "tensorflow":
         """``x`` with ``a @ x = b``, ``a`` Hermitian positive definite ``[..., F, F]``."""
         return _tf.linalg.cholesky_solve(_tf.linalg.cholesky(a), b)
 
+    def inverse_factor(a: Tensor) -> Tensor:
+        """Lower triangular ``R`` with ``R^H R = a^-1``, ``a`` Hermitian positive definite."""
+        lower = _tf.linalg.cholesky(a)
+        identity = _tf.eye(lower.shape[-1], batch_shape=_tf.shape(lower)[:-2], dtype=lower.dtype)
+        return _tf.linalg.triangular_solve(lower, identity)
+
     def fft(x: Tensor) -> Tensor:
         """DFT along the last axis, ``X[k] = sum_n x[n] exp(-2j pi k n / n_fft)``, not scaled."""
         return _tf.signal.fft(x)
@@ -73,6 +79,12 @@ elif NAME == "torch":
     def cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
         """``x`` with ``a @ x = b``, ``a`` Hermitian positive definite ``[..., F, F]``."""
         return _torch.cholesky_solve(b, _torch.linalg.cholesky(a))
+
+    def inverse_factor(a: Tensor) -> Tensor:
+        """Lower triangular ``R`` with ``R^H R = a^-1``, ``a`` Hermitian positive definite."""
+        lower = _torch.linalg.cholesky(a)
+        identity = _torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
+        return _torch.linalg.solve_triangular(lower, identity, upper=False)
 
     def fft(x: Tensor) -> Tensor:
         """DFT along the last axis, ``X[k] = sum_n x[n] exp(-2j pi k n / n_fft)``, not scaled."""

@@ -12,8 +12,8 @@ from keras import ops
 from .. import _backend
 from .._backend import Tensor
 from ..poles.checks import whole
-from .checks import check_pilots, check_prior, positive
-from .solve import RidgeFit, loaded, loading, ridge_fit
+from .checks import check_pilots, positive
+from .solve import NormalEquations, RidgeFit, loading, normal_equations, ridge_fit, solve
 
 # Prior powers are kept within this ratio of the largest one: a feature may be switched off, but
 # the loading stays a finite number.
@@ -90,16 +90,10 @@ class ARDRidge:
         num_features = features.shape[-1]
         members = _membership(groups, num_features)
         load = loading(self.reg, no)[:, 0] * ops.ones((1, num_features), dtype="float64")
-        f = ops.cast(features, "complex128")
-        t = ops.cast(targets, "complex128")
-        if prior is not None:
-            prior = check_prior(prior, num_features, targets.shape[-1])
-            t = t - f @ ops.cast(prior, "complex128")
-        gram = _backend.adjoint(f) @ f
-        moment = _backend.adjoint(f) @ t
+        equations = normal_equations(features, targets, prior)
         for _ in range(self.num_updates):
-            load = _mackay(gram, moment, t, load, members)
-        return ridge_fit(features, targets, load[:, None, :], prior)
+            load = _mackay(equations, load, members)
+        return ridge_fit(features, targets, load[:, None, :], prior, equations=equations)
 
     def get_config(self) -> dict[str, Any]:
         return asdict(self)
@@ -121,17 +115,13 @@ def _membership(groups: np.ndarray | None, num_features: int) -> np.ndarray:
     return np.eye(group_of.max() + 1)[group_of]
 
 
-def _mackay(
-    gram: Tensor, moment: Tensor, targets: Tensor, load: Tensor, members: np.ndarray
-) -> Tensor:
+def _mackay(equations: NormalEquations, load: Tensor, members: np.ndarray) -> Tensor:
     """The next loading ``[B, F]``: error variance over prior power of the feature's group."""
+    _, targets, gram, moment = equations
     num_pilots, num_streams = targets.shape[1], targets.shape[2]
-    identity = ops.eye(gram.shape[-1], dtype="complex128")
-    right = ops.concatenate([identity + ops.zeros_like(gram), moment], axis=-1)
-    solved = _backend.cholesky_solve(loaded(gram, load[:, None, :]), right)
-    inverse, weights = solved[..., : gram.shape[-1]], solved[..., gram.shape[-1] :]
+    root, weights = solve(equations, load[:, None, :])
     # Degrees of freedom of each feature, sum_j 1 - lambda_j [G^-1]_jj = trace of the hat matrix
-    freedom = 1.0 - load * ops.real(ops.sum(inverse * identity, axis=-1))
+    freedom = 1.0 - load * ops.sum(_backend.power(root), axis=1)
     # |t - f w|^2 summed over the pilots, from the Gram matrix: no pass over the features
     fitted = ops.real(ops.sum(ops.conj(weights) * (2.0 * moment - gram @ weights), axis=(1, 2)))
     residual = _backend.at_least(ops.sum(_backend.power(targets), axis=(1, 2)) - fitted, 0.0)

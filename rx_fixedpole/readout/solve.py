@@ -47,34 +47,77 @@ def loaded(gram: Tensor, loading: Tensor) -> Tensor:
     return gram + ops.cast((loading + floor) * identity, "complex128")
 
 
+class NormalEquations(NamedTuple):
+    """What a regression needs of its rows, complex128, formed once for all its loadings."""
+
+    features: Tensor  # [B, P, F]
+    targets: Tensor  # [B, P, S], less what the prior explains
+    gram: Tensor  # [B, F, F]
+    moment: Tensor  # [B, F, S]
+
+
+def normal_equations(
+    features: Tensor, targets: Tensor, prior: Tensor | None, row_weights: np.ndarray | None = None
+) -> NormalEquations:
+    """Gram matrix and moment of weighted rows, ``prior`` ``[F, S]`` or ``[B, F, S]``."""
+    f = ops.cast(features, "complex128")
+    t = ops.cast(targets, "complex128")
+    if prior is not None:
+        t = t - f @ ops.cast(check_prior(prior, f.shape[-1], t.shape[-1]), "complex128")
+    scaled = _backend.adjoint(f)
+    if row_weights is not None:
+        scaled = scaled * _backend.constant(row_weights, "complex128")
+    return NormalEquations(f, t, scaled @ f, scaled @ t)
+
+
+def solve(equations: NormalEquations, load: Tensor) -> tuple[Tensor, Tensor]:
+    """``R`` with ``R^H R = G^-1`` of the loaded Gram matrix ``[B, F, F]``, and ``G^-1 moment``."""
+    root = _backend.inverse_factor(loaded(equations.gram, load))
+    return root, _backend.adjoint(root) @ (root @ equations.moment)
+
+
 def ridge_fit(
     features: Tensor,
     targets: Tensor,
     load: Tensor,
     prior: Tensor | None,
     row_weights: np.ndarray | None = None,
+    equations: NormalEquations | None = None,
 ) -> RidgeFit:
-    """:meth:`Ridge.fit` with rows weighted and ``load`` ``[B or 1, 1, 1 or F]`` on the diagonal."""
+    """:meth:`Ridge.fit` with rows weighted and ``load`` ``[B or 1, 1, 1 or F]`` on the diagonal.
+
+    Args:
+        features, targets, load, prior, row_weights: see above.
+        equations: their normal equations, where they are there already.
+    """
     out_dtype = _backend.dtype(features)
     real_dtype = _backend.REAL_OF[out_dtype]
-    f = ops.cast(features, "complex128")
-    error = ops.cast(targets, "complex128")
-    if prior is not None:
-        prior = ops.cast(check_prior(prior, f.shape[-1], error.shape[-1]), "complex128")
-        error = error - f @ prior
-    scaled = _backend.adjoint(f)
+    if equations is None:
+        equations = normal_equations(features, targets, prior, row_weights)
+    root, shift = solve(equations, load)
+    leverage = _leverage(equations.features, root, out_dtype)
     if row_weights is not None:
-        scaled = scaled * _backend.constant(row_weights, "complex128")
-    gram = loaded(scaled @ f, load)
-    solved = _backend.cholesky_solve(gram, ops.concatenate([scaled, scaled @ error], axis=-1))
-    num_pilots = ops.shape(f)[1]
-    shift = solved[..., num_pilots:]
-    leverage = ops.real(ops.sum(ops.swapaxes(solved[..., :num_pilots], -1, -2) * f, axis=-1))
+        leverage = leverage * ops.convert_to_tensor(row_weights, dtype="float64")
     slack = _backend.at_least(1.0 - leverage, _MIN_SLACK)
-    leave_one_out = (error - f @ shift) / ops.cast(slack, "complex128")[..., None]
+    error = equations.targets - equations.features @ shift
+    leave_one_out = error / ops.cast(slack, "complex128")[..., None]
+    if prior is not None:
+        shift = ops.cast(prior, "complex128") + shift
     return RidgeFit(
-        ops.cast(shift if prior is None else prior + shift, out_dtype),
+        ops.cast(shift, out_dtype),
         ops.cast(leave_one_out, out_dtype),
         ops.cast(leverage, real_dtype),
         ops.cast(ops.sum(leverage, axis=-1), real_dtype),
     )
+
+
+def _leverage(features: Tensor, root: Tensor, dtype: str) -> Tensor:
+    """``f_p G^-1 f_p^H`` of every row, float64 ``[B, P]``.
+
+    A sum of squares has no cancellation, so the precision of the features is enough; but not where
+    there are few rows, and what one minus the leverage leaves is small.
+    """
+    if features.shape[1] is None or features.shape[1] < 2 * features.shape[2]:
+        dtype = "complex128"
+    seen = ops.cast(features, dtype) @ _backend.adjoint(ops.cast(root, dtype))
+    return ops.cast(ops.sum(_backend.power(seen), axis=-1), "float64")

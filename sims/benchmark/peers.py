@@ -24,17 +24,14 @@ def against_reservoirpy(budget: Budget) -> Found:
     """One slot by ours, and a reservoir of as many units fitted on its pilots and run over it."""
     if importlib.util.find_spec("reservoirpy") is None:
         return Found(None, "ReservoirPy is not installed: pip install '.[benchmark]'")
-    import reservoirpy
     from reservoirpy.nodes import Reservoir, Ridge
 
-    reservoirpy.verbosity(0)
     given = problem(1, SAMPLES, WIDTH)
     # ReservoirPy is real: real and imaginary parts stand side by side.
     inputs, targets = _real(given.u)[0], _real(given.targets)[0]
     windows = pilot_windows(SAMPLES)
 
     def theirs() -> Any:
-        # No loop is needed between the windows to train: states are kept from one to the next.
         model = Reservoir(WIDTH, sr=0.95, seed=1) >> Ridge(ridge=0.1)
         model.fit([inputs[a:b] for a, b in windows], [targets[a:b] for a, b in windows])
         return model.run(inputs)

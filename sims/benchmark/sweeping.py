@@ -16,7 +16,7 @@ from sims.receivers import RECEIVERS, resolve
 from sims.scenario import SCENARIOS
 from sims.sweep.evaluator import SionnaEvaluator
 
-RECEIVER_NAMES = ("perfect_csi", "ls_lin", "ls_lin_time_avg", "delay_limited", "window")
+RECEIVER_NAMES = ("perfect_csi", "ls_lin", "ls_lin_time_avg", "ls_delay_limited", "window")
 BATCH, BATCHES, EBNO_DB = 32, 4, 6.0
 
 
