@@ -35,6 +35,10 @@ LOOPS_ARE_COMPILED = NAME == "tensorflow"
 if NAME == "tensorflow":
     import tensorflow as _tf
 
+    def adjoint_product(a: Tensor, b: Tensor) -> Tensor:
+        """``a^H @ b`` over the last two axes, without a copy of ``a``."""
+        return _tf.matmul(a, b, adjoint_a=True)
+
     def complex(real: Tensor, imag: Tensor) -> Tensor:
         """The complex tensor ``real + 1j * imag``, differentiable in both."""
         return _tf.complex(real, imag)
@@ -71,6 +75,10 @@ if NAME == "tensorflow":
 
 elif NAME == "torch":
     import torch as _torch
+
+    def adjoint_product(a: Tensor, b: Tensor) -> Tensor:
+        """``a^H @ b`` over the last two axes, without a copy of ``a``."""
+        return a.mH @ b
 
     def complex(real: Tensor, imag: Tensor) -> Tensor:
         """The complex tensor ``real + 1j * imag``, differentiable in both."""

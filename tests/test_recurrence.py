@@ -331,6 +331,21 @@ def test_errors_say_what_was_wrong(call, error, message):
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("window", [1, 2, 17, 40, 2 * T])
+def test_delay_line_output_is_the_filter(mode, window):
+    weights = complex_normal(2, B, N * window, S)
+
+    def run(u, weights):
+        own = recurrence.delay_line_output(u, window, weights)
+        return own, recurrence.delay_line_output(u, window, weights[0])
+
+    lines = numpy(recurrence.delay_line(U, window))
+    own, shared = in_mode(run, mode)(U, weights)
+    assert_close(own, lines @ weights, 1e-10)
+    assert_close(shared, lines @ weights[0], 1e-10)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_states_within_windows_are_those_of_the_whole_signal(case, mode):
     windows = [(0, 3), (3, 20), (41, T)]
 

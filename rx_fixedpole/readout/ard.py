@@ -117,13 +117,14 @@ def _membership(groups: np.ndarray | None, num_features: int) -> np.ndarray:
 
 def _mackay(equations: NormalEquations, load: Tensor, members: np.ndarray) -> Tensor:
     """The next loading ``[B, F]``: error variance over prior power of the feature's group."""
-    _, targets, gram, moment = equations
+    targets, moment = equations.targets, equations.moment
     num_pilots, num_streams = targets.shape[1], targets.shape[2]
     root, weights = solve(equations, load[:, None, :])
     # Degrees of freedom of each feature, sum_j 1 - lambda_j [G^-1]_jj = trace of the hat matrix
     freedom = 1.0 - load * ops.sum(_backend.power(root), axis=1)
-    # |t - f w|^2 summed over the pilots, from the Gram matrix: no pass over the features
-    fitted = ops.real(ops.sum(ops.conj(weights) * (2.0 * moment - gram @ weights), axis=(1, 2)))
+    # |t - f w|^2 summed over the pilots, from the normal equations: no pass over the features
+    shrunk = ops.cast(load, "complex128")[..., None] * weights
+    fitted = ops.real(ops.sum(ops.conj(weights) * (moment + shrunk), axis=(1, 2)))
     residual = _backend.at_least(ops.sum(_backend.power(targets), axis=(1, 2)) - fitted, 0.0)
     slack = num_streams * _backend.at_least(num_pilots - ops.sum(freedom, axis=-1), 1.0)
     members = ops.convert_to_tensor(members, dtype="float64")

@@ -64,16 +64,17 @@ def normal_equations(
     t = ops.cast(targets, "complex128")
     if prior is not None:
         t = t - f @ ops.cast(check_prior(prior, f.shape[-1], t.shape[-1]), "complex128")
-    scaled = _backend.adjoint(f)
+    scaled = f
     if row_weights is not None:
-        scaled = scaled * _backend.constant(row_weights, "complex128")
-    return NormalEquations(f, t, scaled @ f, scaled @ t)
+        scaled = f * _backend.constant(row_weights[:, None], "complex128")
+    gram, moment = (_backend.adjoint_product(scaled, x) for x in (f, t))
+    return NormalEquations(f, t, gram, moment)
 
 
 def solve(equations: NormalEquations, load: Tensor) -> tuple[Tensor, Tensor]:
     """``R`` with ``R^H R = G^-1`` of the loaded Gram matrix ``[B, F, F]``, and ``G^-1 moment``."""
     root = _backend.inverse_factor(loaded(equations.gram, load))
-    return root, _backend.adjoint(root) @ (root @ equations.moment)
+    return root, _backend.adjoint_product(root, root @ equations.moment)
 
 
 def ridge_fit(

@@ -196,7 +196,7 @@ class TimeFrontEnd(FrontEnd):
             taps = ops.reshape(
                 per_antenna[:, :, : self.window], (-1, num_ant * self.window, num_streams)
             )
-            output = recurrence.delay_line(u, self.window) @ taps
+            output = recurrence.delay_line_output(u, self.window, taps)
             segments = take_samples(ops.swapaxes(output, 1, 2), samples)
         if len(self.poles):
             scales = _backend.constant(feature_scales(self.poles, self.basis), self.dtype)

@@ -3,7 +3,16 @@
 from .forward import impulse_response, output, states
 from .gram import gram
 from .realization import BASES
-from .window import delay_line
+from .window import delay_line, delay_line_output
 from .within import states_within
 
-__all__ = ["BASES", "delay_line", "gram", "impulse_response", "output", "states", "states_within"]
+__all__ = [
+    "BASES",
+    "delay_line",
+    "delay_line_output",
+    "gram",
+    "impulse_response",
+    "output",
+    "states",
+    "states_within",
+]
