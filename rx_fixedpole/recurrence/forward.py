@@ -1,4 +1,4 @@
-"""States of a bank, and its output without them."""
+"""States of a bank, and what its output and its Gram matrix start from."""
 
 from __future__ import annotations
 
@@ -84,55 +84,6 @@ def states(
     return (result, result[:, -1]) if return_state else result
 
 
-def output(
-    u: Tensor,
-    poles: Any,
-    weights: Tensor,
-    *,
-    input_weights: Any = None,
-    basis: str = "parallel",
-    initial_state: Tensor | None = None,
-    return_state: bool = False,
-) -> Tensor | tuple[Tensor, Tensor]:
-    """``states(u, poles, ...) @ weights`` without forming the states.
-
-    Args:
-        weights: complex ``[F, S]``, or one set a slot ``[B, F, S]``.
-        u, poles, input_weights, basis, initial_state, return_state: as in :func:`states`.
-
-    Returns:
-        ``[B, T, S]`` in the dtype of ``u``; with ``return_state`` also the features at the last
-        sample, ``[B, F]``.
-
-    Raises:
-        TypeError, ValueError: as :func:`states`, and if ``weights`` does not have F rows.
-
-    Notes:
-        In chunks of L samples ``y = u Toeplitz(h) + s[before] [A w, ..., A^L w]``: about
-        ``S N L + F (1 + S)`` products a sample against ``F (L + S)`` by way of the states.
-
-    Example:
-        >>> import numpy as np
-        >>> u = np.array([1, 0, 0], dtype="complex128").reshape(1, 3, 1)
-        >>> y = output(u, [0.5, -0.5], np.ones((2, 1), dtype="complex128"))
-        >>> [complex(v) for v in y[0, :, 0]]
-        [(2+0j), 0j, (0.5+0j)]
-    """
-    u = _backend.require_complex(u, "u", "B", "T", "N")
-    run = start(u, poles, input_weights, basis, initial_state)
-    batch, num_chunks, length, num_inputs = ops.shape(run.chunked)
-    num_banks, num_poles = run.before.shape[-2:]
-    weights = _per_bank(weights, num_banks, num_poles, _backend.dtype(u))
-    num_streams = weights.shape[-1]
-    flat = ops.reshape(run.chunked, (batch, num_chunks, length * num_inputs))
-    before = ops.reshape(run.before, (batch, num_chunks, num_banks * num_poles))
-    y = chunks.product(flat, _response_matrix(run.gain, weights))
-    y = y + chunks.product(before, _memory_matrix(run.bank, length, weights))
-    y = ops.reshape(y, (batch, num_chunks, length, num_streams))
-    y = chunks.join(y, ops.shape(u)[1])
-    return (y, last_state(run, ops.shape(u)[1])) if return_state else y
-
-
 def impulse_response(poles: Any, num_samples: int, *, basis: str = "parallel") -> np.ndarray:
     """The features after a unit impulse, ``p_k^n`` in the parallel basis.
 
@@ -159,16 +110,27 @@ def impulse_response(poles: Any, num_samples: int, *, basis: str = "parallel") -
 
 
 def start(
-    u: Tensor, poles: Any, input_weights: Any, basis: str, initial_state: Tensor | None
+    u: Tensor,
+    poles: Any,
+    input_weights: Any,
+    basis: str,
+    initial_state: Tensor | None,
+    length: int | None = None,
 ) -> Run:
-    """Cut the signal into chunks and carry the state from one to the next."""
+    """Cut the signal into chunks and carry the state from one to the next.
+
+    Args:
+        u, poles, input_weights, basis, initial_state: as in :func:`states`.
+        length: of a chunk; None: what suits the sizes, as far as they are static.
+    """
     dtype = _backend.dtype(u)
     bank = make_bank(poles, basis, dtype)
     num_inputs = u.shape[-1]
     weights = _check_input_weights(input_weights, bank, num_inputs, dtype)
     num_banks, width = (num_inputs, 1) if weights is None else (1, num_inputs)
     initial = _check_initial(initial_state, u, num_banks, bank.num_poles)
-    length = chunks.chunk_length(u.shape[0], u.shape[1], bank.num_poles, width)
+    if length is None:
+        length = chunks.chunk_length(u.shape[0], u.shape[1], bank.num_poles, width)
     gain = chunks.gains(bank, length, weights)
     chunked = chunks.split(u, length)
     drive = chunks.drives(chunked, weights)
@@ -220,39 +182,3 @@ def _check_initial(state: Tensor | None, u: Tensor, num_banks: int, num_poles: i
         state, "initial_state", u.shape[0] or "B", num_banks * num_poles
     )
     return ops.reshape(ops.cast(state, _backend.dtype(u)), (batch, num_banks, num_poles))
-
-
-def _per_bank(weights: Tensor, num_banks: int, num_poles: int, dtype: str) -> Tensor:
-    """``[.., F, S] -> [.., D, K, S]``."""
-    weights = _backend.require_complex(weights, "weights")
-    batch = ("B",) if len(weights.shape) == 3 else ()
-    weights = _backend.require_complex(weights, "weights", *batch, num_banks * num_poles, "S")
-    *lead, _, num_streams = ops.shape(weights)
-    return ops.reshape(ops.cast(weights, dtype), (*lead, num_banks, num_poles, num_streams))
-
-
-def _response_matrix(gain: Tensor, weights: Tensor) -> Tensor:
-    """The output inside a chunk from its own inputs, ``[.., L N, L S]``."""
-    length, num_inputs, num_poles = gain.shape[-3:]
-    num_banks, _, num_streams = weights.shape[-3:]
-    flat = ops.reshape(gain, (*ops.shape(gain)[:-3], 1, length * num_inputs, num_poles))
-    h = flat @ weights
-    lead = ops.shape(h)[:-3]
-    h = ops.swapaxes(ops.reshape(h, (*lead, num_banks, length, num_inputs, num_streams)), -4, -3)
-    width = num_banks * num_inputs
-    matrix = chunks.toeplitz(ops.reshape(h, (*lead, length, width * num_streams)))
-    matrix = ops.reshape(matrix, (*lead, length, length, width, num_streams))
-    return ops.reshape(ops.swapaxes(matrix, -3, -2), (*lead, length * width, length * num_streams))
-
-
-def _memory_matrix(bank: Any, length: int, weights: Tensor) -> Tensor:
-    """The output inside a chunk from the state before it, ``[.., F, L S]``."""
-    num_banks, num_poles, num_streams = weights.shape[-3:]
-    powers = bank.powers(length)
-    if bank.diagonal:
-        decay = ops.swapaxes(powers, -1, -2)[..., None, :, :, None]
-        matrix = decay * weights[..., None, :]
-    else:
-        matrix = ops.swapaxes(powers @ weights[..., None, :, :], -3, -2)
-    lead = ops.shape(matrix)[:-4]
-    return ops.reshape(matrix, (*lead, num_banks * num_poles, length * num_streams))
