@@ -347,6 +347,8 @@ def test_states_within_windows_are_those_of_the_whole_signal(case, mode):
         ([(0, T + 1)], ValueError),
         ([(5, 9), (8, 12)], ValueError),
         ([(0.0, 3)], TypeError),
+        ((5, 9), TypeError),
+        ([(1, 2, 3)], ValueError),
     ],
 )
 def test_windows_that_do_not_fit_are_refused(windows, error):
