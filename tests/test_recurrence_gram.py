@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from rx_fixedpole import _backend, recurrence
+from rx_fixedpole import _backend, layers, recurrence
 from rx_fixedpole.recurrence import BASES
 from tests.modes import MODES, assert_close, complex_normal, in_mode, numpy
 from tests.oracles import bank_states, driven_states
@@ -46,21 +46,30 @@ def picked(x, windows):
     return np.concatenate([x[:, first:stop] for first, stop in windows], axis=1)
 
 
-def features(case, u, windows):
+def features(case, u, windows, window):
+    """Return the states and, behind them, lag w of input n in column ``n window + w``."""
     if case == "driven":
-        return picked(driven_states(u, POLES, INPUT_WEIGHTS), windows)
-    return picked(bank_states(u, POLES, case), windows)
+        columns = [driven_states(u, POLES, INPUT_WEIGHTS)]
+    else:
+        columns = [bank_states(u, POLES, case)]
+    for n in range(u.shape[-1]):
+        for w in range(window):
+            lag = np.zeros(u.shape[:2], np.complex128)
+            lag[:, w:] = u[:, : max(0, u.shape[1] - w), n]
+            columns.append(lag[..., None])
+    return picked(np.concatenate(columns, axis=-1), windows)
 
 
 def product(f, x):
     return np.swapaxes(f.conj(), 1, 2) @ x
 
 
+@pytest.mark.parametrize("window", [0, 1, 7])
 @pytest.mark.parametrize("windows", WINDOWS.values(), ids=WINDOWS)
-def test_gram_matrix_and_moment_are_those_of_the_features(case, windows):
-    f = features(case, U, windows)
+def test_gram_matrix_and_moment_are_those_of_the_features(case, windows, window):
+    f = features(case, U, windows, window)
     targets = complex_normal(2, B, f.shape[1], S)
-    options = {"windows": windows, **CASES[case]}
+    options = {"windows": windows, "window": window, **CASES[case]}
     gram, moment = recurrence.gram(U, POLES, targets=targets, **options)
     assert_close(gram, product(f, f), 1e-12)
     assert_close(moment, product(f, targets), 1e-12)
@@ -68,13 +77,16 @@ def test_gram_matrix_and_moment_are_those_of_the_features(case, windows):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode_gives_the_same(case, mode):
+@pytest.mark.parametrize("window", [0, 7])
+def test_every_mode_gives_the_same(case, window, mode):
     windows = [(0, 3), (20, 43), (60, T)]
-    f = features(case, U, windows)
+    f = features(case, U, windows, window)
     targets = complex_normal(2, B, f.shape[1], S)
 
     def run(u, targets):
-        return recurrence.gram(u, POLES, windows=windows, targets=targets, **CASES[case])
+        return recurrence.gram(
+            u, POLES, windows=windows, window=window, targets=targets, **CASES[case]
+        )
 
     gram, moment = in_mode(run, mode)(U, targets)
     assert_close(gram, product(f, f), 1e-12)
@@ -82,10 +94,17 @@ def test_every_mode_gives_the_same(case, mode):
 
 
 @pytest.mark.parametrize("num_samples", [1, 2, 15, 16, 17, 33])
-def test_any_length(case, num_samples):
+def test_any_length_with_a_longer_delay_line(case, num_samples):
     u = complex_normal(0, 1, num_samples, N)
-    f = features(case, u, None)
-    assert_close(recurrence.gram(u, POLES, **CASES[case]), product(f, f), 1e-12)
+    f = features(case, u, None, 20)
+    assert_close(recurrence.gram(u, POLES, window=20, **CASES[case]), product(f, f), 1e-12)
+
+
+def test_features_are_in_the_order_of_the_layer(case):
+    f = numpy(layers.FixedPoleRNN(POLES, window=4, dtype="float64", **CASES[case])(U))
+    gram = recurrence.gram(U, POLES, windows=[(20, 60)], window=4, **CASES[case])
+    f = f[:, 20:60]
+    assert_close(gram, product(f, f), 1e-12)
 
 
 @pytest.mark.parametrize("basis", sorted(BASES))
@@ -102,7 +121,7 @@ def test_single_precision_input_gives_double_precision(basis):
 
 
 def test_a_gram_matrix_is_hermitian(case):
-    gram = numpy(recurrence.gram(U, POLES, windows=[(3, 50)], **CASES[case]))
+    gram = numpy(recurrence.gram(U, POLES, windows=[(3, 50)], window=3, **CASES[case]))
     assert_close(gram, np.swapaxes(gram.conj(), 1, 2), 1e-14)
 
 
@@ -115,10 +134,10 @@ def test_static_shapes_are_kept_and_an_unknown_batch_accepted(case):
 
     @tf.function(input_signature=signature)
     def run(u, targets):
-        options = {"windows": windows, "targets": targets}
+        options = {"windows": windows, "window": 3, "targets": targets}
         return recurrence.gram(u, POLES, **options, **CASES[case])
 
-    f = features(case, U, windows)
+    f = features(case, U, windows, 3)
     targets = complex_normal(2, B, 24, S)
     gram, moment = run(tf.constant(U), tf.constant(targets))
     assert_close(gram, product(f, f), 1e-12)
@@ -129,11 +148,11 @@ def test_static_shapes_are_kept_and_an_unknown_batch_accepted(case):
 
 def test_the_gradient_is_that_of_the_features():
     """The gradient of sum Re(C G) along a direction is a finite difference."""
-    coefficients = ops.convert_to_tensor(complex_normal(3, B, K, K))
+    coefficients = ops.convert_to_tensor(complex_normal(3, B, K + 3 * N, K + 3 * N))
 
     def loss(real, imag):
         u = _backend.complex(real, imag)
-        gram = recurrence.gram(u, POLES, windows=[(5, 40)], input_weights=INPUT_WEIGHTS)
+        gram = recurrence.gram(u, POLES, windows=[(5, 40)], window=3, input_weights=INPUT_WEIGHTS)
         return ops.sum(ops.real(gram * coefficients))
 
     parts = [U.real, U.imag]
@@ -171,6 +190,8 @@ def test_the_gradient_is_that_of_the_features():
         ({"windows": [(1, 2, 3)]}, ValueError, r"windows must hold pairs .*, got \(1, 2, 3\)"),
         ({"windows": [(1.5, 3)]}, TypeError, "windows must be an integer, got 1.5"),
         ({"windows": [(-1, 3)]}, ValueError, "windows must be at least 0, got -1"),
+        ({"window": -1}, ValueError, "window must be at least 0, got -1"),
+        ({"window": 2.0}, TypeError, "window must be an integer, got 2.0"),
         ({"targets": np.ones((B, T, S))}, TypeError, "targets must be complex64 or complex128"),
         (
             {"windows": [(0, 9)], "targets": complex_normal(0, B, T, S)},
