@@ -118,32 +118,6 @@ def test_impulse_responses():
     assert_close(orthonormal.conj().T @ orthonormal, np.eye(K), 1e-12)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_gram_matrix_in_every_mode(case, mode):
-    features = expected_states(case, U)[:, 20:60]
-    expected = np.swapaxes(features.conj(), 1, 2) @ features
-    gram = in_mode(lambda u: recurrence.gram(u, POLES, start=20, stop=60, **CASES[case]), mode)
-    assert_close(gram(U), expected, 1e-10)
-
-
-@pytest.mark.parametrize(("start", "stop"), [(0, None), (0, 31), (1, 2), (T - 1, T)])
-def test_gram_matrix_of_any_window(case, start, stop):
-    features = expected_states(case, U)[:, start:stop]
-    expected = np.swapaxes(features.conj(), 1, 2) @ features
-    gram = recurrence.gram(U, POLES, start=start, stop=stop, **CASES[case])
-    assert_close(gram, expected, 1e-10)
-
-
-@pytest.mark.parametrize("basis", sorted(BASES))
-def test_gram_matrix_of_single_precision_input_is_double(basis):
-    poles = np.array([0.999, 0.999, -0.5j, 0.999j])
-    u = complex_normal(0, 1, 5_000, 1, dtype="complex64")
-    features = bank_states(u, poles, basis)
-    gram = numpy(recurrence.gram(u, poles, basis=basis))
-    assert gram.dtype == "complex128"
-    assert_close(gram, np.swapaxes(features.conj(), 1, 2) @ features, 1e-10)
-
-
 def test_poles_and_input_weights_of_each_slot():
     poles, weights = 0.8 * complex_normal(4, B, K) / 3, complex_normal(5, B, K, N)
     readout = complex_normal(6, B, K, S)
@@ -315,12 +289,6 @@ def test_delay_line(mode, window, delay):
             ValueError,
             r"weights must have shape \[10, S\], got \(5, 3\)",
         ),
-        (lambda: recurrence.gram(U, POLES, start=9, stop=9), ValueError, "start, stop must"),
-        (lambda: recurrence.gram(U, POLES, stop=T + 1), ValueError, "start, stop must"),
-        (lambda: recurrence.gram(U, POLES, start=1.5), TypeError, "start must be an integer"),
-        (lambda: recurrence.gram(U, POLES, stop=9.0), TypeError, "stop must be an integer"),
-        (lambda: recurrence.gram(U, POLES, start=-1), ValueError, "start must be at least 0"),
-        (lambda: recurrence.gram(U, ops.convert_to_tensor(POLES)), TypeError, "not a tensor"),
         (lambda: recurrence.impulse_response(POLES, 0), ValueError, "num_samples must be at"),
         (lambda: recurrence.delay_line(U, 0), ValueError, "window must be at least 1, got 0"),
     ],
@@ -365,6 +333,8 @@ def test_states_within_windows_are_those_of_the_whole_signal(case, mode):
         ([(0, T + 1)], ValueError),
         ([(5, 9), (8, 12)], ValueError),
         ([(0.0, 3)], TypeError),
+        ((5, 9), TypeError),
+        ([(1, 2, 3)], ValueError),
     ],
 )
 def test_windows_that_do_not_fit_are_refused(windows, error):

@@ -109,3 +109,16 @@ def make_bank(poles: Any, basis: str, dtype: str) -> FixedBank | TrainableBank:
     if _backend.is_tensor(poles):
         return TrainableBank(poles, basis, dtype)
     return FixedBank(poles, basis, dtype)
+
+
+def moved(bank: FixedBank, x: Tensor, exponent: int = 1) -> Tensor:
+    """``conj(A)^exponent x`` with A acting on each bank of the features, x ``[B, F, X]``."""
+    batch, num_features, width = ops.shape(x)
+    power = bank.power(exponent)
+    num_banks = num_features // bank.num_poles
+    banks = ops.reshape(x, (batch, num_banks, bank.num_poles, width))
+    if bank.diagonal:
+        result = ops.conj(power)[0, 0, :, None] * banks
+    else:
+        result = _backend.adjoint(power) @ banks
+    return ops.reshape(result, (batch, num_features, width))

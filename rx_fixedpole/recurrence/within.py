@@ -73,7 +73,7 @@ def check_windows(
         raise ValueError("u must have a static number of samples")
     result: list[tuple[int, int]] = []
     for window in windows:
-        first, end = (whole(edge, "windows", minimum=0) for edge in window)
+        first, end = _pair(window)
         after = result[-1][1] if result else 0
         if not after <= first < end <= num_samples:
             raise ValueError(
@@ -84,3 +84,11 @@ def check_windows(
     if not result:
         raise ValueError("windows must hold at least one pair (start, stop), got none")
     return result
+
+
+def _pair(window: Any) -> tuple[int, int]:
+    try:
+        first, end = window
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"windows must hold pairs (start, stop), got {window!r}") from None
+    return whole(first, "windows", minimum=0), whole(end, "windows", minimum=0)
