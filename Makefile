@@ -1,12 +1,13 @@
 # Everything here needs GNU make, Python 3.11 to 3.13 and PyPI. Environments are made on first use.
 
 # Options: PYTHON=python3.12, SWEEP_ARGS="--scenario short_cp", PAPER_ARGS="--table statements",
-# QUICK=1 (the paper on smaller budgets), PYTEST_ARGS="-k ring"
+# QUICK=1 (the paper on smaller budgets), PYTEST_ARGS="-k ring", BENCHMARK_ARGS="--filter gram"
 PYTHON ?=
 SWEEP_ARGS ?=
 PAPER_ARGS ?=
 QUICK ?=
 PYTEST_ARGS ?=
+BENCHMARK_ARGS ?=
 
 # On Linux x86-64, PyPI's torch brings gigabytes of CUDA. To take a CPU build, name its index
 # (PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu) or a wheel (TORCH=torch-....whl).
@@ -36,7 +37,7 @@ NO_VENV = $(firstword $(SUPPORTED)) has no venv module: install it (Debian: pyth
 NO_PYTHON = Python 3.11, 3.12 or 3.13 is needed, none of these is one: $(CANDIDATES). Set PYTHON=
 FOUND_PYTHON = $(or $(USABLE),$(error $(if $(SUPPORTED),$(NO_VENV),$(NO_PYTHON))))
 
-.PHONY: venv sweep paper test test-slow test-torch lint format
+.PHONY: venv sweep paper benchmark test test-slow test-torch lint format
 venv: $(READY)
 	@echo "$(VENV) is ready"
 
@@ -45,6 +46,9 @@ sweep: $(READY)
 
 paper: $(READY)
 	@$(RUN) scripts/reproduce_paper.py $(if $(filter-out 0,$(QUICK)),--quick) $(PAPER_ARGS)
+
+benchmark: $(VENV)/.benchmark
+	@$(RUN) scripts/benchmark.py --json results/benchmark.json $(BENCHMARK_ARGS)
 
 test: $(READY)
 	@$(RUN) $(PYTEST) $(PYTEST_ARGS)
@@ -69,6 +73,11 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): 1 to 5 minutes, this once"
 	@test -e $@ || $(FOUND_PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,test,lint]"
+	@touch $@
+
+# The peers of the benchmark, on top of it.
+$(VENV)/.benchmark: $(READY)
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,test,lint,benchmark]"
 	@touch $@
 
 # Without Sionna and TensorFlow, hence --no-deps; constraints.txt does not pin torch.

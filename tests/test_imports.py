@@ -12,7 +12,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RANKS = {
     "rx_fixedpole": ["poles theory _backend", "recurrence readout", "layers", "receivers"],
-    "sims": ["impairments", "scenario", "link", "training", "receivers", "sweep", "experiments"],
+    "sims": [
+        "impairments",
+        "scenario",
+        "link",
+        "training",
+        "receivers",
+        "sweep",
+        "experiments",
+        "benchmark",
+    ],
 }
 # A second line of modules in sims, which imports nothing else of ours.
 ASIDE = ["store", "statistics", "plots"]
@@ -65,7 +74,7 @@ def allowed(part, module, name):
     if module in ASIDE:
         return to_module in ASIDE[: ASIDE.index(module)]
     if to_module in ASIDE:
-        return module in ("sweep", "experiments")
+        return module in ("sweep", "experiments", "benchmark")
     here, there = rank(part, module), rank(part, to_module)
     return here is not None and there is not None and there < here
 

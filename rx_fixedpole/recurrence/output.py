@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from .. import _backend
 from .._backend import Tensor
 from ..poles import validate
 from . import chunks
+from .compiled import compiled, frozen
 from .forward import Run, last_state, start
 
 Result = tuple[Tensor, Tensor] | Tensor
-# (signal, weights, initial state) -> output, or output and state
-Compute = Callable[[Tensor, Tensor, Tensor | None], Result]
 
 
 def output(
@@ -62,10 +59,10 @@ def output(
         poles = validate(poles)
         width = 1 if input_weights is None else u.shape[-1]
         length = chunks.chunk_length(u.shape[0], u.shape[1], len(poles), width)
-        sizes = (u.shape[-1], *weights.shape[-2:], len(weights.shape), u.dtype)
-        compute = _compiled(
-            tuple(poles.tolist()), _frozen(input_weights), basis, return_state, length, sizes
-        )
+        mixing = None if input_weights is None else frozen(input_weights)
+        constants = (frozen(poles), mixing, basis, return_state, length)
+        fixed = (u.shape[-1], *weights.shape[-2:], len(weights.shape), u.dtype)
+        compute = compiled(_compute, constants, fixed)
     result = compute(u, weights, initial_state)
     y, *state = result if return_state else (result,)
     y = ops.reshape(y, (*ops.shape(u)[:2], weights.shape[-1]))
@@ -87,43 +84,6 @@ def _compute(
     y = _from_chunks(run, weights, _backend.dtype(u))
     y = chunks.join(y, ops.shape(u)[1])
     return (y, last_state(run, ops.shape(u)[1])) if return_state else y
-
-
-@lru_cache(maxsize=64)
-def _compiled(
-    poles: tuple[complex, ...],
-    input_weights: tuple[bytes, str, tuple[int, ...]] | None,
-    basis: str,
-    return_state: bool,
-    length: int,
-    sizes: tuple[Any, ...],
-) -> Compute:
-    """:func:`_compute` for a bank that is known now, as one executable for each size of signal.
-
-    `sizes` holds what must not vary between the calls of a function that is traced once for all
-    batches and lengths: it would be traced as unknown.
-    """
-    del sizes
-    mixing = None
-    if input_weights is not None:
-        content, dtype, shape = input_weights
-        mixing = np.frombuffer(content, dtype).reshape(shape)
-
-    # A function of its own for every bank: one that all share would be traced for all of them.
-    def compute(u: Tensor, weights: Tensor, initial_state: Tensor | None) -> Result:
-        return _compute(
-            np.array(poles), mixing, basis, return_state, length, u, weights, initial_state
-        )
-
-    return _backend.compile(compute, relax_shapes=True)
-
-
-def _frozen(x: Any) -> tuple[bytes, str, tuple[int, ...]] | None:
-    """An array as something that can be looked up."""
-    if x is None:
-        return None
-    x = np.ascontiguousarray(x)
-    return x.tobytes(), x.dtype.str, x.shape
 
 
 def _from_chunks(run: Run, weights: Tensor, dtype: str) -> Tensor:

@@ -12,7 +12,7 @@ from sionna.phy.ofdm import LMMSEEqualizer, LSChannelEstimator
 
 from rx_fixedpole import poles as placements
 from rx_fixedpole import recurrence
-from rx_fixedpole.readout import Ridge
+from rx_fixedpole.readout import BlockRLS, RLSState
 from rx_fixedpole.receivers import FixedPoleEqualizer
 from sims.benchmark.bar import Budget, Found
 from sims.benchmark.timing import compare
@@ -91,10 +91,16 @@ def train_and_output(link: Link, slots: Slots) -> Callable[[], Any]:
     targets = tf.transpose(targets, [0, 2, 1])
     places = (starts[:, None] + np.arange(size)).reshape(-1)
 
+    @tf.function(jit_compile=True, autograph=False)
+    def look(u: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return recurrence.gram(
+            u, poles, windows=windows, targets=targets, input_weights=input_weights
+        )
+
     def receive(y_time: tf.Tensor, no: tf.Tensor) -> tf.Tensor:
         u = tf.transpose(y_time[:, 0], [0, 2, 1])
-        features = recurrence.states_within(u, poles, windows, input_weights=input_weights)
-        weights = Ridge().fit(features, targets, no).weights
+        seen = look(u)
+        weights = tf.cast(BlockRLS().weights(RLSState(*seen), no), u.dtype)
         output = recurrence.output(u, poles, weights, input_weights=input_weights)
         symbols = tf.reshape(tf.gather(output, places, axis=1), [1, len(starts), size, -1])
         return tf.signal.fft(tf.transpose(symbols, [0, 3, 1, 2]))

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from rx_fixedpole import poles as placements
 from rx_fixedpole import recurrence
-from rx_fixedpole.readout import Ridge
+from rx_fixedpole.readout import BlockRLS, Ridge, RLSState
 from rx_fixedpole.recurrence import chunks
 from sims.benchmark import naive
 from sims.benchmark.bar import Budget, Found
@@ -53,7 +53,13 @@ def _graph(function: Callable[..., Any], *args: tf.Tensor) -> Callable[[], Any]:
     return lambda: compiled(*args)
 
 
-def _naive_states(given: Problem) -> Callable[[tf.Tensor], tf.Tensor]:
+def _compiled(function: Callable[..., Any], *args: tf.Tensor) -> Callable[[], Any]:
+    """The same, compiled by XLA."""
+    stage = tf.function(function, jit_compile=True, autograph=False)
+    return lambda: stage(*args)
+
+
+def naive_states(given: Problem) -> Callable[[tf.Tensor], tf.Tensor]:
     poles = tf.constant(given.poles, tf.complex64)
     matrix = tf.constant(given.input_weights.T, tf.complex64)
     return lambda u: naive.states(u @ matrix, poles)
@@ -70,7 +76,7 @@ def output_speed(batch: int, samples: int, num_poles: int) -> Callable[[Budget],
 
     def measure(budget: Budget) -> Found:
         given = problem(batch, samples, num_poles)
-        states = _naive_states(given)
+        states = naive_states(given)
         return compare(
             _graph(our_output(given), given.u, given.weights),
             _graph(lambda u, weights: states(u) @ weights, given.u, given.weights),
@@ -90,7 +96,7 @@ def states_speed(batch: int, samples: int, num_poles: int) -> Callable[[Budget],
                 lambda u: recurrence.states(u, given.poles, input_weights=given.input_weights),
                 given.u,
             ),
-            _graph(_naive_states(given), given.u),
+            _graph(naive_states(given), given.u),
             budget.rounds,
         )
 
@@ -129,7 +135,7 @@ def gram_speed(samples: int, num_poles: int) -> Callable[[Budget], Found]:
             tf.cast(given.u, tf.complex128), given.poles, input_weights=given.input_weights
         )
         return compare(
-            _graph(
+            _compiled(
                 lambda u: recurrence.gram(u, given.poles, input_weights=given.input_weights),
                 given.u,
             ),
@@ -160,15 +166,19 @@ def pilot_windows(samples: int) -> list[tuple[int, int]]:
 
 
 def our_slot(given: Problem) -> Callable[[], Any]:
-    """Training and output as the receivers do them."""
+    """Training and output: a compiled stage, a plain Cholesky solution, a compiled stage."""
     windows = pilot_windows(given.u.shape[1])
 
-    def run(u: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        features = recurrence.states_within(
-            u, given.poles, windows, input_weights=given.input_weights
-        )
+    @tf.function(jit_compile=True, autograph=False)
+    def look(u: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         wanted = tf.concat([targets[:, a:b] for a, b in windows], axis=1)
-        weights = Ridge().fit(features, wanted, NO).weights
+        return recurrence.gram(
+            u, given.poles, windows=windows, targets=wanted, input_weights=given.input_weights
+        )
+
+    def run(u: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        seen = look(u, targets)
+        weights = tf.cast(BlockRLS().weights(RLSState(*seen), NO), u.dtype)
         return recurrence.output(u, given.poles, weights, input_weights=given.input_weights)
 
     return _graph(run, given.u, given.targets)
@@ -176,7 +186,7 @@ def our_slot(given: Problem) -> Callable[[], Any]:
 
 def naive_slot(given: Problem) -> Callable[[], Any]:
     """States of all samples by the loop, a ridge on some of them, one product for the output."""
-    states, windows = _naive_states(given), pilot_windows(given.u.shape[1])
+    states, windows = naive_states(given), pilot_windows(given.u.shape[1])
 
     def run(u: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         features = states(u)
@@ -205,9 +215,10 @@ def ridge_accuracy(budget: Budget) -> Found:
     outputs = []
     for dtype in (tf.complex64, tf.complex128):
         u, targets = tf.cast(given.u, dtype), tf.cast(given.targets, dtype)
-        states: tf.Tensor = recurrence.states(
-            u, given.poles, input_weights=given.input_weights
-        )[:, 512:1600]  # fmt: skip
+        window = [(512, 1600)]
+        states: tf.Tensor = recurrence.states_within(
+            u, given.poles, window, input_weights=given.input_weights
+        )
         mean_power = float(np.mean(np.abs(states.numpy()) ** 2))
         no = 1e-6 * states.shape[1] * mean_power
         weights = Ridge().fit(states, targets[:, 512:1600], no).weights

@@ -18,17 +18,16 @@ from sims.sweep.results import aligned
 
 
 def choose(patterns: Iterable[str]) -> dict[str, Bar]:
-    """Return the bars whose label or title a pattern matches, all of them without patterns.
+    """Return the bars whose label a pattern matches, or else whose title holds it; all without any.
 
     Raises:
         ValueError: for a pattern that matches nothing.
     """
     chosen: dict[str, Bar] = {}
     for pattern in patterns:
-        found = {
-            label: bar for label, bar in BARS.items()
-            if fnmatch.fnmatch(label, pattern) or pattern.lower() in bar.title.lower()
-        }  # fmt: skip
+        found = {k: bar for k, bar in BARS.items() if fnmatch.fnmatch(k, pattern)} or {
+            k: bar for k, bar in BARS.items() if pattern.lower() in bar.title.lower()
+        }
         if not found:
             raise ValueError(f"no bar matches {pattern!r}; labels: {', '.join(BARS)}")
         chosen |= found

@@ -1,0 +1,131 @@
+"""The benchmark: its frame, its own naive form, and that both sides of a bar do the same work."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rx_fixedpole.readout import Ridge
+from scripts import benchmark
+from sims.benchmark import BARS, Bar, Budget, Found, naive, recurrences
+from sims.benchmark.run import choose, run
+from sims.benchmark.timing import compare, interleaved
+from tests.oracles import driven_states, tolerance
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+def test_turns_are_taken_and_counted():
+    calls = []
+    seconds = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    assert [len(times) for times in seconds.values()] == [3, 3]
+    assert all(t > 0 for times in seconds.values() for t in times)
+    assert calls[:4] == ["a", "a", "b", "b"]  # both warm up before a turn counts
+
+
+def test_what_is_three_times_slower_is_found_to_be():
+    x = tf.constant(np.random.default_rng(0).normal(size=(300, 300)))
+    thrice = lambda: [tf.linalg.inv(x) for _ in range(9)]  # noqa: E731
+    once = lambda: [tf.linalg.inv(x) for _ in range(3)]  # noqa: E731
+    faster = compare(once, thrice, 9)
+    assert 1.5 < faster.value < 6
+    assert compare(once, thrice, 9, faster=False).value < 1
+
+
+@pytest.mark.parametrize(
+    ("sense", "value", "verdict"),
+    [
+        ("at least", 2.0, "met"),
+        ("at least", 1.9, "MISSED"),
+        ("at most", 2.0, "met"),
+        ("at most", 2.1, "MISSED"),
+        ("at most", float("nan"), "MISSED"),
+        ("at least", None, "not measured"),
+        ("info", 1.0, ""),
+    ],
+)
+def test_verdicts(sense, value, verdict):
+    assert Bar("x", sense, 2.0, lambda budget: Found(value)).verdict(value) == verdict
+
+
+def test_the_naive_form_is_the_bank():
+    given = recurrences.problem(2, 50, 5)
+    expected = driven_states(given.u.numpy(), given.poles, given.input_weights)
+    states = recurrences.naive_states(given)(given.u)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(states, expected, rtol=0, atol=tolerance("complex64", 20) * scale)
+
+
+def test_naive_training_is_a_ridge_regression():
+    given = recurrences.problem(2, 50, 5)
+    states = recurrences.naive_states(given)(given.u)
+    theirs = naive.train(states, given.targets, 0.1)
+    ours = Ridge().fit(states, given.targets, 0.1).weights
+    np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-6)
+
+
+def test_both_sides_of_a_slot_give_the_same():
+    given = recurrences.problem(1, 420, 6)
+    ours, theirs = recurrences.our_slot(given)(), recurrences.naive_slot(given)()
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_bars_are_chosen_by_label_and_title():
+    assert list(choose(["1"])) == ["1"]
+    assert list(choose(["5?", "1"])) == ["1", "5a", "5b"]  # in the order of the list
+    assert all("gram" in bar.title for bar in choose(["gram"]).values())
+    assert choose([]) == BARS
+    with pytest.raises(ValueError, match="no bar matches 'nothing'"):
+        choose(["nothing"])
+
+
+def test_a_run_tells_keeps_and_survives_what_fails(tmp_path, capsys):
+    def fails(budget):
+        raise RuntimeError("no such thing")
+
+    bars = {
+        "a": Bar("good", "at least", 2.0, lambda budget: Found(3.0, "fine", {"x": np.ones(2)})),
+        "b": Bar("bad", "at least", 2.0, fails),
+        "c": Bar("slow", "at most", 1.0, lambda budget: Found(1.5)),
+    }
+    table = run(bars, Budget(rounds=1), tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    verdicts = {label: row["verdict"] for label, row in found["bars"].items()}
+    assert verdicts == {"a": "met", "b": "not measured", "c": "MISSED"}
+    assert found["bars"]["b"]["note"] == "RuntimeError: no such thing"
+    assert found["machine"]["cgemm_gflops"] > 0 and found["versions"]["tensorflow"]
+    assert "at least 2" in table and "MISSED" in table
+    assert "good: 3 (fine)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("label", ["11a", "11b"])
+def test_precision_bars_are_met(label):
+    assert BARS[label].verdict(BARS[label].measure(Budget(rounds=1)).value) == "met"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--filter", "nothing"], "no bar matches 'nothing'"),
+        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--threads", "0"], "--threads must be at least 1, got 0"),
+        (["--devise", "cpu"], "did you mean --device"),
+        (["--device", "gpu"], "TensorFlow sees no GPU"),
+    ],
+)
+def test_bad_command_lines_end_in_one_line(words, message, capsys):
+    if "gpu" in words and tf.config.list_physical_devices("GPU"):
+        pytest.skip("there is one")
+    with pytest.raises(SystemExit) as end:
+        benchmark.main(words)
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and message in error and error.count("\n") == 1
+
+
+def test_the_list_names_every_bar(capsys):
+    assert benchmark.main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(BARS)
