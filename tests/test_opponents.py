@@ -8,7 +8,13 @@ import tensorflow as tf
 from scipy.signal import lfilter
 
 from rx_fixedpole import poles, theory
-from sims.experiments import EXPERIMENTS, equalization, phase_diagram, training_dynamics
+from sims.experiments import (
+    EXPERIMENTS,
+    equalization,
+    phase_diagram,
+    phase_tables,
+    training_dynamics,
+)
 from sims.experiments.flops import flops_fixed, flops_learnt
 from sims.experiments.parallel import in_processes
 from sims.experiments.record import Parts
@@ -99,6 +105,16 @@ def test_condition_of_the_hessian_is_that_of_theory():
     impulse[START] = 1
     found = training_dynamics._hessian_condition(impulse, matrix, inputs, readout)
     np.testing.assert_allclose(found, theory.condition_number(placed, gains), rtol=1e-6)
+
+
+def test_pilots_to_an_error_are_interpolated_on_logarithmic_scales():
+    counts = [32, 64, 128]
+    errors = np.log([4.0, 2.0, 1.0])  # inversely proportional to the pilots
+    assert phase_tables._pilots_at(np.log(128 / 100), counts, errors) == "100"
+    assert phase_tables._pilots_at(np.log(4.0), counts, errors) == "< 32"
+    assert phase_tables._pilots_at(np.log(0.9), counts, errors) == "> 128"
+    # A curve that rises again has not fallen for good.
+    assert phase_tables._pilots_at(np.log(3.0), counts, np.log([1.0, 4.0, 2.0])) == "85"
 
 
 def test_log_ratios_are_paired():

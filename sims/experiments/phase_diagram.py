@@ -13,24 +13,21 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from rx_fixedpole import poles as placements
 from sims.experiments import equalization as task
 from sims.experiments.parallel import in_processes
+from sims.experiments.phase_tables import (
+    METHODS,
+    better_or_worse,
+    log_ratios,
+    pilots_to_an_error,
+)
 from sims.experiments.record import Parts, Presentation, Record, Result
-from sims.sweep.results import aligned
 from sims.training import LBFGS, Adam, Data, Descent, Training, VarPro, Weights
 
 Array = NDArray[np.float64]
 RADIUS = 0.7  # of the fixed ring, and of the disc from which learning starts
-# Letter in the diagram, name. The best of them is chosen slot by slot on held-out pilots.
-METHODS = {
-    "scratch": ("S", "Adam from random poles"),
-    "warm": ("W", "Adam from the ridge solution"),
-    "lbfgs": ("L", "L-BFGS from random poles"),
-    "varpro": ("V", "variable projection from the ring"),
-}
 
 
 def settings(*, quick: bool) -> dict[str, Any]:
@@ -121,15 +118,6 @@ def train_column(key: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def log_ratios(errors: Mapping[str, Any], method: str) -> tuple[Array, Array]:
-    """Mean of log10(error of a method / error of fixed poles) over slots, and the half-width of
-    its 95 % interval (Student's, paired: both on the same slots); ``[poles, pilots, SNR]``."""
-    logs = np.log10(np.array(errors[method]) / np.array(errors["fixed"]))
-    count = logs.shape[-1]
-    spread = logs.std(axis=-1, ddof=1) / np.sqrt(count)
-    return logs.mean(axis=-1), student.ppf(0.975, count - 1) * spread
-
-
 def present(record: Record) -> Presentation:
     """Draw a diagram of errors and one of times, a panel for each number of poles."""
     budget, errors = record.settings["budget"], record.data["errors"]
@@ -153,7 +141,8 @@ def present(record: Record) -> Presentation:
         for i, ratio in enumerate(slowest[k]):
             _write(axes, i, (len(budget["snr_db"]) - 1) / 2, f"{ratio:.0f}x")
     figure.colorbar(image, ax=list(panels[1])).set_label("log10(time of scratch / fixed)")
-    return Presentation(_caption(record), figure, _table(record))
+    tables = [better_or_worse(record), pilots_to_an_error(record)]
+    return Presentation(_caption(record), figure, "\n\n".join(tables))
 
 
 def _map(
@@ -193,25 +182,6 @@ def _time_ratio(seconds: Mapping[str, Any]) -> Array:
     return np.array(seconds["scratch"]) / np.array(seconds["fixed"])
 
 
-def _table(record: Record) -> str:
-    """Cells in which each method is better, no different, or worse, and its time."""
-    errors, seconds = record.data["errors"], record.times["seconds_per_slot"]
-    rows = [["method", "better", "no different", "worse", "median ratio", "median time ratio"]]
-    labels = {"best": "best on held-out pilots"}
-    labels |= {name: label for name, (_, label) in METHODS.items()}
-    for name, label in labels.items():
-        mean, half = log_ratios(errors, name)
-        better, worse = int(np.sum(mean + half < 0)), int(np.sum(mean - half > 0))
-        slow = ""
-        if name != "best":
-            slow = f"{np.median(np.array(seconds[name]) / np.array(seconds['fixed'])):.0f}"
-        rows.append(
-            [label, str(better), str(mean.size - better - worse), str(worse),
-             f"{10 ** np.median(mean):.2f}", slow]
-        )  # fmt: skip
-    return aligned(rows)
-
-
 def _caption(record: Record) -> str:
     budget = record.settings["budget"]
     letters = ", ".join(f"{letter} {label}" for letter, label in METHODS.values())
@@ -238,7 +208,10 @@ def _caption(record: Record) -> str:
         by
         side on one thread. Seed {record.settings["seed"]}, {budget["num_steps"]} steps of Adam
         (rate
-        {budget["learning_rate"]:g}), {budget["num_iterations"]} iterations of the others."""
+        {budget["learning_rate"]:g}), {budget["num_iterations"]} iterations of the others. Second
+        table: pilots with which a method has the error that fixed poles have with the middle one
+        of the pilot counts, interpolated on logarithmic scales between geometric means over
+        slots, which are others for every pilot count."""
     return textwrap.fill(" ".join(text.split()), 100)
 
 
