@@ -68,6 +68,28 @@ if NAME == "tensorflow":
         """
         return _tf.function(fn, jit_compile=True, autograph=False, reduce_retracing=relax_shapes)
 
+    def scan(
+        step: Callable[[Tensor, Tensor], Tensor], initial: Tensor, xs: Tensor, *, alike: bool
+    ) -> Tensor:
+        """Every ``s[n] = step(s[n-1], xs[:, n])``, stacked along axis 1; in compiled code only.
+
+        Unlike ``ops.scan`` it writes where the result stays, without a transpose of what may be
+        large: over ``xs``, where these are `alike`, of the same shape as the states.
+        """
+        batch, length, *rest = ops.shape(xs)
+        result = xs
+        if not alike:
+            result = ops.zeros((batch, length, *ops.shape(initial)[1:]), dtype=initial.dtype)
+
+        def body(n: Tensor, carried: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            source = carried[1] if alike else xs
+            x = _tf.slice(source, (0, n, *(0 for _ in rest)), (batch, 1, *rest))
+            state = step(carried[0], _tf.squeeze(x, 1))
+            place = (0, n, *(0 for _ in initial.shape[1:]))
+            return state, ops.slice_update(carried[1], place, state[:, None])
+
+        return ops.fori_loop(0, length, body, (initial, result))[1]
+
     def custom_gradient(fn: Callable[..., Any]) -> Callable[..., Any]:
         """The value of ``fn``, which returns it with its gradient function."""
         # The tape must not look inside: a compiled loop in there cannot be differentiated.
@@ -105,6 +127,17 @@ elif NAME == "torch":
     def compile(fn: Function, *, relax_shapes: bool = False) -> Function:
         """``fn`` itself: PyTorch runs it eagerly."""
         return fn
+
+    def scan(
+        step: Callable[[Tensor, Tensor], Tensor], initial: Tensor, xs: Tensor, *, alike: bool
+    ) -> Tensor:
+        """Every ``s[n] = step(s[n-1], xs[:, n])``, stacked along axis 1."""
+        del alike
+        states, state = [], initial
+        for x in _torch.unbind(xs, 1):
+            state = step(state, x)
+            states.append(state)
+        return _torch.stack(states, 1)
 
     def custom_gradient(fn: Callable[..., Any]) -> Callable[..., Any]:
         """The value of ``fn``, its gradient left to PyTorch, which sees through eager code."""

@@ -33,7 +33,7 @@ def carry(ends: Tensor, power: Tensor, initial: Tensor) -> Tensor:
         ``[B, C, D, K]``.
     """
     scan = _matrix_scan if len(power.shape) == 2 else _diagonal_scan
-    return ops.swapaxes(scan(ops.swapaxes(ends, 0, 1), power, initial), 0, 1)
+    return scan(ends, power, initial)
 
 
 def carry_mixed(u: Tensor, weights: Tensor, power: Tensor, initial: Tensor) -> Tensor:
@@ -45,60 +45,55 @@ def carry_mixed(u: Tensor, weights: Tensor, power: Tensor, initial: Tensor) -> T
         power: the poles, ``[1 or B, K]``.
         initial: ``[B, K]``, the state before the first sample.
     """
-    return ops.swapaxes(_mixing_scan(ops.swapaxes(u, 0, 1), weights, power, initial), 0, 1)
+    return _mixing_scan(u, weights, power, initial)
 
 
 # Loops of their own, not one with branches: a trace that serves all shapes does not know the rank.
 @partial(_backend.compile, relax_shapes=True)
 def _diagonal_loop(drive: Tensor, power: Tensor, initial: Tensor) -> Tensor:
-    """``s[c] = s[c-1] * power + drive[c]`` along the first axis."""
+    """``s[c] = s[c-1] * power + drive[c]`` along the second axis."""
+    return _backend.scan(lambda state, new: state * power + new, initial, drive, alike=True)
 
-    def step(state: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-        state = state * power + new
-        return state, state
 
-    return ops.scan(step, initial, drive)[1]
+@partial(_backend.compile, relax_shapes=True)
+def _shared_loop(drive: Tensor, power: Tensor, initial: Tensor) -> Tensor:
+    """The same for ``[B, T, D, 1]``, which drives all poles of a bank alike."""
+    return _backend.scan(lambda state, new: state * power + new, initial, drive, alike=False)
 
 
 @partial(_backend.compile, relax_shapes=True)
 def _matrix_loop(drive: Tensor, power: Tensor, initial: Tensor) -> Tensor:
-    """``s[c] = s[c-1] @ power + drive[c]`` along the first axis."""
-
-    def step(state: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-        state = state @ power + new
-        return state, state
-
-    return ops.scan(step, initial, drive)[1]
+    """``s[c] = s[c-1] @ power + drive[c]`` along the second axis."""
+    return _backend.scan(lambda state, new: state @ power + new, initial, drive, alike=True)
 
 
 @partial(_backend.compile, relax_shapes=True)
 def _mixing_loop(u: Tensor, rows: list[Tensor], power: Tensor, initial: Tensor) -> Tensor:
-    """``s[n] = s[n-1] * power + sum_i u[n]_i rows_i`` along the first axis; u ``[T, B, N]``."""
+    """``s[n] = s[n-1] * power + sum_i u[n]_i rows_i`` along the second axis; u ``[B, T, N]``."""
 
-    def step(state: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+    def step(state: Tensor, new: Tensor) -> Tensor:
         # Sums, not a product of matrices: all of a step is then one loop over the poles.
         state = state * power
         for i, row in enumerate(rows):
             state = state + new[..., i : i + 1] * row
-        return state, state
+        return state
 
-    return ops.scan(step, initial, u)[1]
+    return _backend.scan(step, initial, u, alike=False)
 
 
 @_backend.custom_gradient
 def _diagonal_scan(drive: Tensor, power: Tensor, initial: Tensor) -> tuple[Tensor, Gradient]:
-    states = _shaped(_diagonal_loop(drive, power, initial), drive, initial)
+    shared = drive.shape[-1] == 1 and initial.shape[-1] != 1
+    loop = _shared_loop if shared else _diagonal_loop
+    states = _shaped(loop(drive, power, initial), drive, initial)
 
     def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         back = ops.conj(power)
         later = _backwards(_diagonal_loop, upstream, back, states)
-        before = ops.concatenate([initial[None], states[:-1]], axis=0)
-        slots = ops.sum(ops.conj(before) * later, axis=(0, 2))[:, None]
-        shared = power.shape[0] == 1
-        slope = ops.sum(slots, axis=0, keepdims=True) if shared else slots
-        same = drive.shape[-1] == 1 and later.shape[-1] != 1
-        moved = ops.sum(later, axis=-1, keepdims=True) if same else later
-        return moved, slope, later[0] * back
+        slots = ops.sum(ops.conj(_before(states, initial)) * later, axis=(1, 2))[:, None]
+        slope = ops.sum(slots, axis=0, keepdims=True) if power.shape[0] == 1 else slots
+        moved = ops.sum(later, axis=-1, keepdims=True) if shared else later
+        return moved, slope, later[:, 0] * back
 
     return states, gradient
 
@@ -110,7 +105,7 @@ def _matrix_scan(drive: Tensor, power: Tensor, initial: Tensor) -> tuple[Tensor,
     def gradient(upstream: Tensor) -> tuple[Tensor, None, Tensor]:
         back = _backend.adjoint(power)
         later = _backwards(_matrix_loop, upstream, back, states)
-        return later, None, later[0] @ back
+        return later, None, later[:, 0] @ back
 
     return states, gradient
 
@@ -124,24 +119,28 @@ def _mixing_scan(
 
     def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
         back = ops.conj(power)
-        later = _backwards(_diagonal_loop, upstream, back, states)
-        before = ops.concatenate([initial[None], states[:-1]], axis=0)
-        slope = ops.sum(ops.conj(before) * later, axis=0)
-        slots = ops.swapaxes(later, 0, 1)
-        by_input = ops.swapaxes(slots @ _backend.adjoint(weights), 0, 1)
-        by_weights = _backend.adjoint(ops.swapaxes(u, 0, 1)) @ slots
+        # With an axis for the one bank: a trace for all shapes keeps the rank of the first call.
+        one = (upstream[:, :, None], back[:, None], states[:, :, None])
+        later = _backwards(_diagonal_loop, *one)[:, :, 0]
+        slope = ops.sum(ops.conj(_before(states, initial)) * later, axis=1)
+        by_weights = _backend.adjoint_product(u, later)
         if power.shape[0] == 1:
             slope = ops.sum(slope, axis=0, keepdims=True)
         if weights.shape[0] == 1:
             by_weights = ops.sum(by_weights, axis=0, keepdims=True)
-        return by_input, by_weights, slope, later[0] * back
+        return later @ _backend.adjoint(weights), by_weights, slope, later[:, 0] * back
 
     return states, gradient
 
 
+def _before(states: Tensor, initial: Tensor) -> Tensor:
+    """The state before each of the states."""
+    return ops.concatenate([initial[:, None], states[:, :-1]], axis=1)
+
+
 def _shaped(states: Tensor, drive: Tensor, initial: Tensor) -> Tensor:
     """The states with the shape that a trace for all shapes does not know."""
-    return ops.reshape(states, (ops.shape(drive)[0], *ops.shape(initial)))
+    return ops.reshape(states, (*ops.shape(drive)[:2], *ops.shape(initial)[1:]))
 
 
 def _backwards(
@@ -149,5 +148,5 @@ def _backwards(
 ) -> Tensor:
     # What comes back through a loop without static shapes has none itself.
     upstream = ops.reshape(upstream, ops.shape(states))
-    later = loop(ops.flip(upstream, 0), power, ops.zeros_like(upstream[0]))
-    return ops.flip(ops.reshape(later, ops.shape(states)), 0)
+    later = loop(ops.flip(upstream, 1), power, ops.zeros_like(upstream[:, 0]))
+    return ops.flip(ops.reshape(later, ops.shape(states)), 1)

@@ -89,4 +89,8 @@ BARS: dict[str, Bar] = {
     "13": Bar(
         "sweep of 5 receivers, share of the ideal", "at least", 0.85, sweeping.share_of_ideal
     ),
+    "13p": Bar("share of decoding in a sweep", "info", 0, sweeping.share_of_decoding),
+    "13d": Bar(
+        "decoding all receivers at once over one by one", "info", 0, sweeping.batched_decodes
+    ),
 }  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +12,7 @@ from sionna.phy import config
 from sionna.phy.utils import sim_ber
 
 from sims.benchmark.bar import Budget, Found
-from sims.benchmark.timing import interleaved
+from sims.benchmark.timing import compare, interleaved
 from sims.link import Link
 from sims.receivers import RECEIVERS, resolve
 from sims.scenario import SCENARIOS
@@ -58,10 +60,50 @@ def share_of_ideal(budget: Budget) -> Found:
     )
 
 
+def share_of_decoding(budget: Budget) -> Found:
+    """What the steps of a batch of the default sweep take, and the decoder's share of it all."""
+    link = Link(SCENARIOS["cdl_2x2"])
+    config.seed = 1
+    slots = link.transmit(BATCH, EBNO_DB)
+    receive = {name: tf.function(_receiver(link, name), autograph=False) for name in RECEIVER_NAMES}
+    llr = {name: receive[name](slots) for name in RECEIVER_NAMES}
+    steps = {"link": lambda: link.transmit(BATCH, EBNO_DB)}
+    steps |= {name: partial(receive[name], slots) for name in RECEIVER_NAMES}
+    steps |= {f"decode {name}": partial(link.decode, llr[name]) for name in llr}
+    rounds = max(3, budget.rounds // 5)
+    found = {k: 1e3 * float(np.median(v)) / BATCH for k, v in interleaved(steps, rounds).items()}
+    decoding = sum(time for step, time in found.items() if step.startswith("decode"))
+    told = ", ".join(f"{step} {found[step]:.2g}" for step in ("link", *RECEIVER_NAMES))
+    return Found(
+        decoding / sum(found.values()),
+        f"ms a slot: {told}; decoding {decoding / len(llr):.2g} each",
+        {"ms_per_slot": found},
+    )
+
+
+def batched_decodes(budget: Budget) -> Found:
+    """Time of one decode of all receivers' LLRs over that of one decode for each of them."""
+    link = Link(SCENARIOS["cdl_2x2"])
+    config.seed = 1
+    slots = link.transmit(BATCH, EBNO_DB)
+    llr = [_receiver(link, name)(slots) for name in RECEIVER_NAMES]
+    together = tf.concat(llr, axis=0)
+    return compare(
+        lambda: link.decode(together),
+        lambda: [link.decode(one) for one in llr],
+        max(3, budget.rounds // 5),
+        faster=False,
+    )
+
+
+def _receiver(link: Link, name: str) -> Callable[..., tf.Tensor]:
+    config.seed = 0
+    return RECEIVERS[name].build(link, **resolve(name))
+
+
 def _chain(link: Link, name: str) -> tf.types.experimental.GenericFunction:
     """A whole link with one receiver as a user of `sim_ber` writes it: one graph."""
-    config.seed = 0
-    receive = RECEIVERS[name].build(link, **resolve(name))
+    receive = _receiver(link, name)
 
     @tf.function(autograph=False)
     def simulate(batch_size: tf.Tensor, ebno_db: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -28,6 +28,7 @@ GRADIENT = ("sgd", "momentum", "rmsprop", "adam", "adamw")
 # Label -> options of the receiver "bptt"; the groups are computed in processes of their own.
 SCRATCH = {f"{name}, from scratch": dict(_SAME, optimizer=name) for name in GRADIENT}
 OTHERS = {
+    "adam, from scratch, no refit": dict(_SAME, refit=False),
     "adam, from the ridge": dict(_SAME, init="ridge"),
     "L-BFGS, from scratch": dict(_SAME, optimizer="lbfgs"),
     "L-BFGS, from the ridge": dict(_SAME, optimizer="lbfgs", init="ridge"),
@@ -137,8 +138,9 @@ def _caption(record: Record) -> str:
         line, uncoded, Eb/N0 {budget["ebno_db"]:g} dB, {budget["num_slots"]} slots, the same for
         all. Fixed: a ring of radius {RADIUS:g}, a ridge regression with the known noise variance.
         Learnt: poles and input weights trained on the slot's pilots, a fifth of them held out to
-        stop, then the same regression on all pilots. Ratios with their paired 95 % interval
-        over slots. Time: median over batches of {budget["slots_at_once"]} slots after the first,
-        both in one process on one thread. The gradient method from scratch with the fewest
-        errors, chosen in hindsight: {"; ".join(best)}. Seed {record.settings["seed"]}."""
+        stop, then the same regression on all pilots ("no refit": without it). Ratios with their
+        paired 95 % interval over slots. Time: median over batches of {budget["slots_at_once"]}
+        slots after the first, both in one process on one thread. The gradient method from scratch
+        with the fewest errors, chosen in hindsight: {"; ".join(best)}. Seed
+        {record.settings["seed"]}."""
     return textwrap.fill(" ".join(text.split()), 100)
