@@ -66,7 +66,7 @@ def compute(settings: Mapping[str, Any], *, seed: int, parts: Parts) -> Result:
 
 def present(record: Record) -> Presentation:
     """Draw two rows of panels a scenario, and one of error rates over time."""
-    scenarios = record.settings["budget"]["scenarios"]
+    scenarios = _links(record)
     names = list(dict.fromkeys(scenario["name"] for scenario in scenarios.values()))
     width = len(scenarios) // len(names)
     figure = Figure(figsize=(1.0 + 4.2 * width, 3.4 * 3 * len(names)), layout="constrained")
@@ -83,9 +83,26 @@ def present(record: Record) -> Presentation:
     return Presentation(_caption(record), figure, "\n\n".join(tables))
 
 
+def _links(record: Record) -> dict[str, dict[str, Any]]:
+    """Label -> scenario in the order of this file: JSON has none."""
+    found = record.settings["budget"]["scenarios"]
+    order = list(EBNO_DB)
+    return dict(
+        sorted(
+            found.items(),
+            key=lambda item: (order.index(item[1]["name"]), len(item[1]["pilot_symbols"])),
+        )
+    )
+
+
+def _receivers(record: Record) -> list[str]:
+    known = record.settings["budget"]["receivers"]
+    return [name for name in (REFERENCE, "window", *LEARNT) if name in known]
+
+
 def _draw_rates(axes: Axes, record: Record, label: str, unit: str) -> None:
     ebno_db = EBNO_DB[record.settings["budget"]["scenarios"][label]["name"]]
-    for index, name in enumerate(record.settings["budget"]["receivers"]):
+    for index, name in enumerate(_receivers(record)):
         rates = [error_rate(p.errors, p.per_slot) for p in points(record.data[label], name, unit)]
         seen = [(e, r) for e, r in zip(ebno_db, rates, strict=True) if r.value > 0]
         if not seen:
@@ -105,7 +122,7 @@ def _draw_rates(axes: Axes, record: Record, label: str, unit: str) -> None:
 
 def _draw_times(axes: Axes, record: Record, label: str) -> None:
     """Uncoded would be finer, but BER after decoding is what a user pays for."""
-    for index, name in enumerate(record.settings["budget"]["receivers"]):
+    for index, name in enumerate(_receivers(record)):
         point = points(record.data[label], name, "bits")[1]
         rate = error_rate(point.errors, point.per_slot)
         if rate.value == 0:
@@ -126,11 +143,12 @@ def _draw_times(axes: Axes, record: Record, label: str) -> None:
 def _table(record: Record) -> str:
     """For every link and receiver: errors and time over those of fixed poles, FLOPs."""
     rows = [["link", "receiver", "BER over fixed [95 %]", "time over fixed", "MFLOP a slot"]]
-    for label in record.settings["budget"]["scenarios"]:
+    for label, fields in _links(record).items():
         reference = _all_points(record, label, REFERENCE)
-        for name, options in record.settings["budget"]["receivers"].items():
+        for name in _receivers(record):
+            options = record.settings["budget"]["receivers"][name]
             found = ratio(_all_points(record, label, name), reference)
-            scenario = Scenario.from_dict(record.settings["budget"]["scenarios"][label])
+            scenario = Scenario.from_dict(fields)
             cost = (flops_learnt if name in LEARNT else flops_fixed)(scenario, options)
             times = record.times[label]
             rows.append([
@@ -144,7 +162,7 @@ def _table(record: Record) -> str:
 
 def _pilots_table(record: Record) -> str:
     """Pilot symbols that every receiver needs for the bit error rate of fixed poles with two."""
-    scenarios = record.settings["budget"]["scenarios"]
+    scenarios = _links(record)
     rows = [["link", "receiver", "BER", "pilot symbols to it [95 %]"]]
     for name in dict.fromkeys(scenario["name"] for scenario in scenarios.values()):
         links = {
@@ -154,7 +172,7 @@ def _pilots_table(record: Record) -> str:
         target = points(record.data[links[2]], REFERENCE, "bits")[1].rate
         if target == 0:
             continue
-        for receiver in record.settings["budget"]["receivers"]:
+        for receiver in _receivers(record):
             if receiver == REFERENCE:
                 continue
             curve = {

@@ -98,7 +98,7 @@ def measure(key: Mapping[str, Any]) -> dict[str, Any]:
 def present(record: Record) -> Presentation:
     """Write a table for each scenario."""
     tables = []
-    for name, errors in record.data.items():
+    for name, errors in _ordered(record).items():
         rows = [[f"{name}", "BER", "BER over fixed [95 %]", "time over fixed"]]
         bits = _bits(record, name)
         fixed = Point(np.array(errors[FIXED]), bits)
@@ -112,6 +112,15 @@ def present(record: Record) -> Presentation:
     return Presentation(_caption(record), table="\n\n".join(tables))
 
 
+def _ordered(record: Record) -> dict[str, dict[str, list[int]]]:
+    """Scenario -> label -> errors in the order of this file: JSON has none."""
+    labels = (FIXED, *SCRATCH, *OTHERS)
+    return {
+        name: {label: record.data[name][label] for label in labels if label in record.data[name]}
+        for name in ("scarce_pilots", "nominal_siso")
+    }
+
+
 def _bits(record: Record, name: str) -> int:
     scenario = Scenario.from_dict(record.settings["budget"]["scenarios"][name])
     return scenario.num_streams * scenario.num_coded_bits
@@ -120,7 +129,7 @@ def _bits(record: Record, name: str) -> int:
 def _caption(record: Record) -> str:
     budget = record.settings["budget"]
     best = []
-    for name, errors in record.data.items():
+    for name, errors in _ordered(record).items():
         fixed = Point(np.array(errors[FIXED]), _bits(record, name))
         rates = {
             label: ratio(Point(np.array(errors[label]), fixed.per_slot), fixed)
