@@ -79,7 +79,9 @@ class FixedPoleEqualizer(Block):
             are fewer pilots than features (the message says how many, and what to reduce).
 
     Notes:
-        Source: arXiv:2602.21454 for fixed poles with a readout per slot.
+        Features are formed at pilots alone, so memory grows with pilots x features and with
+        samples x antennas of a slot, never with samples x features. Source: arXiv:2602.21454 for
+        fixed poles with a readout per slot.
 
     Example:
         >>> import tensorflow as tf
