@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with quiet_stderr():
         import tensorflow as tf
 
+        tf.get_logger().setLevel("ERROR")  # every bar traces a link of its own, and means to
         from sims.benchmark import BARS, Budget
         from sims.benchmark.run import choose, run
     if given.list:
