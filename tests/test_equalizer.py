@@ -403,3 +403,19 @@ def test_bad_inputs_are_named():
         tf.function(equalizer, input_signature=specs).get_concrete_function()
     with pytest.raises(ValueError, match="stream_management must have"):
         FixedPoleEqualizer(grid, StreamManagement(np.array([[1]]), 2))
+
+
+@pytest.mark.parametrize("options", [{}, {"poles": poles.ring(4, 0.7), "window": 4}])
+def test_a_graph_may_leave_the_batch_open(options):
+    grid = make_grid()
+    taps = random_taps(np.random.default_rng(0), 2, 1, 3)
+    y, _, _ = send(grid, taps, 0.01)
+    equalizer = FixedPoleEqualizer(grid, management(grid), l_min=L_MIN, **options)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *y.shape[1:]], tf.complex64)])
+    def run(y):
+        return equalizer(y, 0.01)
+
+    for ours, theirs in zip(run(y), equalizer(y, 0.01), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+    assert run.get_concrete_function().output_shapes[0][1:] == theirs.shape[1:]

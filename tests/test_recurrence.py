@@ -229,18 +229,27 @@ def test_static_shapes_are_kept_and_unknown_ones_accepted(case, num_samples):
     def run(u):
         states = recurrence.states(u, POLES, **CASES[case])
         y, last = recurrence.output(u, POLES, weights, return_state=True, **CASES[case])
-        return states, y, last, recurrence.delay_line(u, 3)
+        taps = weights[:1].repeat(3 * N, axis=0)
+        return (
+            states,
+            y,
+            last,
+            recurrence.delay_line(u, 3),
+            recurrence.delay_line_output(u, 3, taps),
+        )
 
-    states, y, last, _ = run(tf.constant(U))
+    states, y, last, lines, filtered = run(tf.constant(U))
     assert_close(states, expected, 1e-10)
     assert_close(y, expected @ weights, 1e-10)
     assert_close(last, expected[:, -1], 1e-10)
+    assert_close(filtered, numpy(lines) @ weights[:1].repeat(3 * N, axis=0), 1e-10)
     shapes = [tuple(s) for s in run.get_concrete_function().output_shapes]
     assert shapes == [
         (None, num_samples, num_features),
         (None, num_samples, S),
         (None, num_features),
         (None, num_samples, 3 * N),
+        (None, num_samples, S),
     ]
 
 

@@ -88,7 +88,8 @@ def delay_line_output(u: Tensor, window: int, weights: Tensor) -> Tensor:
     before = ops.concatenate([ops.zeros_like(cut[:, :1]), cut[:, :-1]], axis=1)
     matrix = _fir_matrix(ops.cast(weights, _backend.dtype(u)), window, length)
     y = chunks.product(ops.concatenate([before, cut], axis=-1), matrix)
-    return chunks.join(ops.reshape(y, (shape[0], shape[1], length, -1)), num_samples)
+    y = ops.reshape(y, (shape[0], shape[1], length, weights.shape[-1]))
+    return chunks.join(y, num_samples)
 
 
 def _fir_matrix(weights: Tensor, window: int, length: int) -> Tensor:
