@@ -13,6 +13,7 @@ from sims.experiments import (
     equalization,
     phase_diagram,
     phase_tables,
+    scarce_search,
     training_dynamics,
 )
 from sims.experiments.flops import flops_fixed, flops_learnt
@@ -22,7 +23,7 @@ from sims.experiments.slots import count_errors
 from sims.link import Link
 from sims.receivers import RECEIVERS, resolve
 from sims.scenario import SCENARIOS
-from tests.workers import doubled, environment
+from tests.workers import doubled, environment, errors_of
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -158,6 +159,20 @@ def test_parts_come_in_order_and_are_computed_once(tmp_path):
     again = Parts(tmp_path / "x.parts.jsonl", {"seed": 0})
     assert in_processes(again, keys, doubled, workers=2) == [6, 100, 4]
     assert sorted(p.name for p in tmp_path.glob("ran*")) == ["ran-2", "ran-3"]
+
+
+def test_a_search_finds_the_rate_and_raises_the_steps_until_they_are_enough(tmp_path):
+    parts = Parts(tmp_path / "x.parts.jsonl", {"seed": 0})
+    found = scarce_search.search(
+        {"a": {}, "b": {}}, {"a": [0.01, 0.03, 0.1], "b": [0.1, 0.03]}, [200, 400, 800],
+        key={"seed": 0}, measure=errors_of, parts=parts,
+    )  # fmt: skip
+    assert found["a"] == found["b"] == {"learning_rate": 0.03, "num_steps": 400, "change": 0.0}
+
+
+def test_steps_that_are_never_enough_are_said_to_be():
+    found = scarce_search.enough([200, 400, 800], [100, 80, 60])
+    assert found["num_steps"] == 800 and np.isnan(found["change"])
 
 
 def test_a_worker_has_one_thread(tmp_path):

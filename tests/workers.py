@@ -15,6 +15,19 @@ def doubled(key):
     return 2 * key["value"]
 
 
+def errors_of(key):
+    """Bit errors that are fewest at a rate of 0.03 and no longer fall after 400 steps."""
+    return {
+        "errors": {
+            label: [
+                round(1000 * abs(o["learning_rate"] - 0.03)),
+                100 - min(o["num_steps"], 400) // 8,
+            ]
+            for label, o in key["options"].items()
+        }
+    }
+
+
 def environment(key):
     """What the process has for some environment variables."""
     return [os.environ.get(name) for name in key["names"]]
