@@ -65,18 +65,18 @@ def compute(settings: Mapping[str, Any], *, seed: int, parts: Parts) -> Result:
 
 
 def present(record: Record) -> Presentation:
-    """Draw two rows of panels a scenario, and one of error rates over time."""
+    """Draw four rows of panels a scenario: bits and blocks in error over Eb/N0 and over time."""
     scenarios = _links(record)
     names = list(dict.fromkeys(scenario["name"] for scenario in scenarios.values()))
     width = len(scenarios) // len(names)
-    figure = Figure(figsize=(1.0 + 4.2 * width, 3.4 * 3 * len(names)), layout="constrained")
-    panels = figure.subplots(3 * len(names), width, squeeze=False)
+    figure = Figure(figsize=(1.0 + 4.2 * width, 3.4 * 4 * len(names)), layout="constrained")
+    panels = figure.subplots(4 * len(names), width, squeeze=False)
     for index, label in enumerate(scenarios):
         row, column = divmod(index, width)
         for line, unit in enumerate(("bits", "blocks")):
-            _draw_rates(panels[3 * row + line, column], record, label, unit)
-        _draw_times(panels[3 * row + 2, column], record, label)
-        panels[3 * row, column].set_title(label)
+            _draw_rates(panels[4 * row + line, column], record, label, unit)
+            _draw_times(panels[4 * row + 2 + line, column], record, label, unit)
+        panels[4 * row, column].set_title(label)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     tables = [_table(record), _pilots_table(record)]
@@ -120,10 +120,9 @@ def _draw_rates(axes: Axes, record: Record, label: str, unit: str) -> None:
     axes.grid(True, which="both", color="0.92")
 
 
-def _draw_times(axes: Axes, record: Record, label: str) -> None:
-    """Uncoded would be finer, but BER after decoding is what a user pays for."""
+def _draw_times(axes: Axes, record: Record, label: str, unit: str) -> None:
     for index, name in enumerate(_receivers(record)):
-        point = points(record.data[label], name, "bits")[1]
+        point = points(record.data[label], name, unit)[1]
         rate = error_rate(point.errors, point.per_slot)
         if rate.value == 0:
             continue
@@ -136,7 +135,7 @@ def _draw_times(axes: Axes, record: Record, label: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("Time to train and detect [ms a slot]")
-    axes.set_ylabel(f"BER at {EBNO_DB[name][1]:g} dB")
+    axes.set_ylabel(f"{'BER' if unit == 'bits' else 'BLER'} at {EBNO_DB[name][1]:g} dB")
     axes.grid(True, which="both", color="0.92")
 
 
@@ -207,7 +206,7 @@ def _caption(record: Record) -> str:
         the
         same for all receivers, which know nothing but the slot's pilots and the noise variance
         (the pre-trained ones also other slots of the same scenario). Rows: bit error rate, block
-        error rate, and bit error rate over the time that training and detection of a slot take, all
+        error rate, and both over the time that training and detection of a slot take, all
         slots of a batch of {budget["slots_at_once"]} side by side on one thread; bars are 95 %
         intervals over slots; points without errors are left out. The
         first table pools the slots of all Eb/N0 for the ratio of bit errors, paired, and counts
