@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sims.benchmark import memory, peers, receivers, recurrences, sweeping
+from sims.benchmark import memory, peers, precision, receivers, recurrences, sweeping
 from sims.benchmark.bar import Bar, Budget, Found
 
 __all__ = ["BARS", "Bar", "Budget", "Found"]
@@ -79,9 +79,9 @@ BARS: dict[str, Bar] = {
         "peak memory of output over states, B=64", "at most", 0.5, memory.output_memory("ours")
     ),
     "10n": Bar("the same, naive form", "info", 0, memory.output_memory("naive")),
-    "11a": Bar("error of output, |p| <= 0.999", "at most", 1e-5, recurrences.output_accuracy),
+    "11a": Bar("error of output, |p| <= 0.999", "at most", 1e-5, precision.output_accuracy),
     "11b": Bar(
-        "error of output after ridge, reg 1e-6", "at most", 2e-5, recurrences.ridge_accuracy
+        "error of output after ridge, reg 1e-6", "at most", 2e-5, precision.ridge_accuracy
     ),
     "12T": Bar("growth of output in T", "at most", 1.05, recurrences.growth("T")),
     "12K": Bar("growth of output in K", "at most", 1.1, recurrences.growth("K")),

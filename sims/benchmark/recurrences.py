@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from rx_fixedpole import poles as placements
 from rx_fixedpole import recurrence
-from rx_fixedpole.readout import BlockRLS, Ridge, RLSState
+from rx_fixedpole.readout import BlockRLS, RLSState
 from rx_fixedpole.recurrence import chunks
 from sims.benchmark import naive
 from sims.benchmark.bar import Budget, Found
@@ -195,49 +195,6 @@ def naive_slot(given: Problem) -> Callable[[], Any]:
         return features @ naive.train(seen, wanted, NO)
 
     return _graph(run, given.u, given.targets)
-
-
-def output_accuracy(budget: Budget) -> Found:
-    """Error of single precision against double, relative to the output's power."""
-    del budget
-    worst = 0.0
-    for batch, samples, num_poles in ((1, 4096, 64), (8, 1024, 64), (1, 15360, 256)):
-        given = problem(batch, samples, num_poles, radius=0.999)
-        exact = _double_output(given, given.weights)
-        worst = max(worst, _relative(our_output(given)(given.u, given.weights), exact))
-    return Found(worst, "three sizes, disc of radius 0.999")
-
-
-def ridge_accuracy(budget: Budget) -> Found:
-    """The same after a ridge with a relative regularisation of 1e-6, trained in each precision."""
-    del budget
-    given = problem(4, 4096, 64, radius=0.95)
-    outputs = []
-    for dtype in (tf.complex64, tf.complex128):
-        u, targets = tf.cast(given.u, dtype), tf.cast(given.targets, dtype)
-        window = [(512, 1600)]
-        states: tf.Tensor = recurrence.states_within(
-            u, given.poles, window, input_weights=given.input_weights
-        )
-        mean_power = float(np.mean(np.abs(states.numpy()) ** 2))
-        no = 1e-6 * states.shape[1] * mean_power
-        weights = Ridge().fit(states, targets[:, 512:1600], no).weights
-        outputs.append(
-            recurrence.output(u, given.poles, weights, input_weights=given.input_weights)
-        )
-    return Found(_relative(outputs[0], outputs[1]), "weights of each precision's own training")
-
-
-def _double_output(given: Problem, weights: tf.Tensor) -> tf.Tensor:
-    return recurrence.output(
-        tf.cast(given.u, tf.complex128), given.poles, tf.cast(weights, tf.complex128),
-        input_weights=given.input_weights,
-    )  # fmt: skip
-
-
-def _relative(found: tf.Tensor, exact: tf.Tensor) -> float:
-    difference = np.asarray(found).astype(np.complex128) - np.asarray(exact)
-    return float(np.linalg.norm(difference) / np.linalg.norm(np.asarray(exact)))
 
 
 def growth(axis: str) -> Callable[[Budget], Found]:

@@ -114,7 +114,9 @@ def _chain(link: Link, name: str) -> tf.types.experimental.GenericFunction:
     return simulate
 
 
-def _turns(ours, theirs, rounds: int) -> dict[str, list[float]]:  # type: ignore[no-untyped-def]
+def _turns(
+    ours: Callable[[], None], theirs: Callable[[], None], rounds: int
+) -> dict[str, list[float]]:
     """Seconds of both in turns, after one that compiles."""
     seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
     for turn in range(rounds + 1):
