@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from rx_fixedpole.layers import FixedPoleRNN, PilotReadout, TrainablePoleRNN
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
+    from rx_fixedpole.receivers.pusch import TimeDomainPUSCHReceiver
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ _HOMES = {
     "FixedPoleRNN": "layers",
     "PilotReadout": "layers",
     "Ridge": "readout",
+    "TimeDomainPUSCHReceiver": "receivers.pusch",
     "TrainablePoleRNN": "layers",
 }
 
@@ -73,6 +75,7 @@ __all__ = [
     "FixedPoleRNN",
     "PilotReadout",
     "Ridge",
+    "TimeDomainPUSCHReceiver",
     "TrainablePoleRNN",
     "__version__",
     "layers",

@@ -22,6 +22,7 @@ from sims.receivers.interpolated import (
 from sims.receivers.joint_lmmse import joint_lmmse
 from sims.receivers.nonlinear import ep, kbest, several_streams
 from sims.receivers.ours import can_be_trained, fixed_pole
+from sims.receivers.pusch import is_pusch, is_pusch_without_precoder, pusch, pusch_perfect, pusch_time
 from sims.receivers.wiener import fits_the_grid, genie_wiener
 
 _ours = partial(Receiver, requires=can_be_trained)
@@ -58,6 +59,14 @@ RECEIVERS: dict[str, Receiver] = {
         slow=True,
         requires=orthogonal_pilots,
     ),
+    "pusch_ls": Receiver(pusch, "PUSCHReceiver, LS", requires=is_pusch),
+    "pusch_perfect": Receiver(
+        pusch_perfect,
+        "PUSCHReceiver, perfect CSI",
+        genie=True,
+        requires=is_pusch_without_precoder,
+    ),
+    "pusch_time": Receiver(pusch_time, "PUSCH in time, fixed poles", requires=is_pusch),
     "kbest": Receiver(kbest, "K-Best, joint LMMSE", slow=True, requires=several_streams),
     "ep": Receiver(ep, "EP, joint LMMSE", revision=2, requires=several_streams),
     "esn": Receiver(esn, "tanh ESN", revision=2, requires=has_enough_pilots),
