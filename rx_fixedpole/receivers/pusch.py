@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from keras import ops
 from sionna.phy import Block
 from sionna.phy.mapping import Demapper
 from sionna.phy.mimo import StreamManagement
-from sionna.phy.nr import LayerDemapper, PUSCHTransmitter, TBDecoder
+from sionna.phy.nr import LayerDemapper, PUSCHTransmitter, TBDecoder, TBEncoder
 
 from rx_fixedpole._backend import Tensor
 
@@ -90,7 +92,9 @@ class TimeDomainPUSCHReceiver(Block):
     ) -> None:
         super().__init__(precision=precision)
         if not isinstance(pusch_transmitter, PUSCHTransmitter):
-            raise TypeError(f"pusch_transmitter must be a PUSCHTransmitter, got {pusch_transmitter!r}")
+            raise TypeError(
+                f"pusch_transmitter must be a PUSCHTransmitter, got {pusch_transmitter!r}"
+            )
         _callable(equalizer, "equalizer", "(y, no) -> x_hat, no_eff")
         _callable(tb_decoder, "tb_decoder", "(llr) -> b_hat, tb_crc_status")
         self._return_tb_crc_status = arguments.flag(return_tb_crc_status, "return_tb_crc_status")
@@ -110,7 +114,7 @@ class TimeDomainPUSCHReceiver(Block):
             layer_mapper, num_bits_per_symbol=num_bits_per_symbol, precision=self.precision
         )
         if tb_decoder is None:
-            tb_decoder = TBDecoder(tb_encoder, precision=self.precision)
+            tb_decoder = _decoder_of_its_own(tb_encoder, str(self.precision))
         self._tb_decoder = tb_decoder
 
     @property
@@ -137,6 +141,17 @@ class TimeDomainPUSCHReceiver(Block):
         return FixedPoleEqualizer(grid, stream_management, l_min=l_min, precision=self.precision)
 
 
+def _decoder_of_its_own(tb_encoder: TBEncoder, precision: str) -> TBDecoder:
+    """A decoder that may be traced as often as one likes.
+
+    Sionna's CRC makes its matrix when it first sees a length, inside of whatever graph is traced
+    then, and encoder and decoder of a transport block share it with different lengths.
+    """
+    decoder = TBDecoder(copy.deepcopy(tb_encoder), precision=precision)
+    decoder(ops.zeros((1, tb_encoder.num_tx, tb_encoder.n), dtype="float32"))
+    return decoder
+
+
 def _callable(value: Any, name: str, signature: str) -> None:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be a callable {signature} or None, got {value!r}")
@@ -144,4 +159,6 @@ def _callable(value: Any, name: str, signature: str) -> None:
 
 def _only_for_the_default(value: Any, name: str) -> None:
     if value is not None:
-        raise ValueError(f"{name} must be None when equalizer is given, which has its own, got {value!r}")
+        raise ValueError(
+            f"{name} must be None when equalizer is given, which has its own, got {value!r}"
+        )

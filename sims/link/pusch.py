@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import tensorflow as tf
 from sionna.phy.mimo import StreamManagement
@@ -72,7 +74,13 @@ class TransportCodec:
         self._rdtype = tf.float64 if precision == "double" else tf.float32
         self._encoder = transmitter._tb_encoder
         iterations = scenario.num_decoder_iterations
-        self._decoder = TBDecoder(self._encoder, num_bp_iter=iterations, precision=precision)
+        # Sionna's CRC makes its matrix in the graph that is traced when it first sees a length,
+        # and encoder and decoder share it with different lengths: each has its own, made here.
+        self._decoder = TBDecoder(
+            copy.deepcopy(self._encoder), num_bp_iter=iterations, precision=precision
+        )
+        self._encoder(tf.zeros([1, scenario.num_users, self.k], self._rdtype))
+        self._decoder(tf.zeros([1, scenario.num_users, self.n], self._rdtype))
         shape = [None, scenario.num_users, 1, self.n]
         self._graph = tf.function(
             self._decode, input_signature=[tf.TensorSpec(shape, self._rdtype)]

@@ -22,7 +22,13 @@ from sims.receivers.interpolated import (
 from sims.receivers.joint_lmmse import joint_lmmse
 from sims.receivers.nonlinear import ep, kbest, several_streams
 from sims.receivers.ours import can_be_trained, fixed_pole
-from sims.receivers.pusch import is_pusch, is_pusch_without_precoder, pusch, pusch_perfect, pusch_time
+from sims.receivers.pusch import (
+    is_pusch,
+    is_pusch_without_precoder,
+    pusch,
+    pusch_perfect,
+    pusch_time,
+)
 from sims.receivers.wiener import fits_the_grid, genie_wiener
 
 _ours = partial(Receiver, requires=can_be_trained)
