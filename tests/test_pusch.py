@@ -14,6 +14,7 @@ from sionna.phy.mimo import StreamManagement
 from sionna.phy.nr import PUSCHConfig, PUSCHReceiver, PUSCHTransmitter, TBDecoder
 
 from rx_fixedpole import FixedPoleEqualizer, TimeDomainPUSCHReceiver
+from scripts import ber_sweep
 from sims.link import Link
 from sims.receivers import RECEIVERS, resolve
 from sims.scenario import SCENARIOS, PUSCHScenario, Scenario
@@ -356,8 +357,24 @@ class TestLink:
             resolve("pusch_ls", {"estimator": "lss"})
 
 
+def test_a_sweep_compares_receivers_of_pusch_by_default(capsys):
+    parser = ber_sweep.make_parser()
+    for name, expected in (("pusch_4prb", "pusch_ls"), ("awgn", "fixed_pole")):
+        sweep = ber_sweep.prepare(parser.parse_args(["--scenario", name]), parser)
+        assert sweep.plan.contenders[0].name == expected
+    assert "PUSCH" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("eagerly")
 def test_a_sweep_counts_errors():
-    evaluator = SionnaEvaluator(Link(BASE), {"ours": ("pusch_time", resolve("pusch_time"))})
+    evaluator = SionnaEvaluator(link_of(), {"ours": ("pusch_time", resolve("pusch_time"))})
     bits, blocks = evaluator.count("ours", evaluator.simulate(-5.0, 1, 3), 1)
     assert bits.shape == (3,) and blocks.tolist() == [1, 1, 1]
-    evaluator.simulate(-5.0, 1, 2)  # another batch size, another trace
+
+
+def test_the_code_may_be_traced_for_several_batch_sizes():
+    codec = Link(BASE).codec
+    encode = tf.function(codec.encode, autograph=False)
+    for num_slots in (1, 2):
+        coded = encode(tf.ones([num_slots, 1, 1, codec.k]))
+        np.testing.assert_array_equal(codec.decode(8 * (2 * coded - 1)), 1)

@@ -25,7 +25,10 @@ DRAWS_AT_ONCE = 64
 
 
 class Slots(NamedTuple):
-    """What one call of `Link.transmit` made; B slots, S streams of a user, M OFDM symbols."""
+    """What one call of `Link.transmit` made; B slots, S streams of a user, M OFDM symbols.
+
+    A PUSCH user has one block, which goes over all its layers: there S = 1 for bits and LLRs.
+    """
 
     bits: tf.Tensor  # [B, num_users, S, k] information bits
     coded_bits: tf.Tensor  # [B, num_users, S, n], the same when uncoded
