@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from rx_fixedpole.layers import FixedPoleRNN, PilotReadout, TrainablePoleRNN
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
+    from rx_fixedpole.receivers.wiener import WienerEqualizer
 
 __version__ = "0.1.0"
 
@@ -64,6 +65,7 @@ _HOMES = {
     "PilotReadout": "layers",
     "Ridge": "readout",
     "TrainablePoleRNN": "layers",
+    "WienerEqualizer": "receivers.wiener",
 }
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "PilotReadout",
     "Ridge",
     "TrainablePoleRNN",
+    "WienerEqualizer",
     "__version__",
     "layers",
     "poles",
