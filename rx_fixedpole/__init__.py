@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
     from rx_fixedpole.receivers.pusch import TimeDomainPUSCHReceiver
+    from rx_fixedpole.receivers.wiener import WienerEqualizer
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ _HOMES = {
     "Ridge": "readout",
     "TimeDomainPUSCHReceiver": "receivers.pusch",
     "TrainablePoleRNN": "layers",
+    "WienerEqualizer": "receivers.wiener",
 }
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "Ridge",
     "TimeDomainPUSCHReceiver",
     "TrainablePoleRNN",
+    "WienerEqualizer",
     "__version__",
     "layers",
     "poles",

@@ -1,6 +1,7 @@
-"""Receivers as Sionna Blocks, each trained on the pilots of every slot it sees."""
+"""Receivers as Sionna Blocks."""
 
 from .equalizer import FixedPoleEqualizer
 from .pusch import TimeDomainPUSCHReceiver
+from .wiener import WienerEqualizer
 
-__all__ = ["FixedPoleEqualizer", "TimeDomainPUSCHReceiver"]
+__all__ = ["FixedPoleEqualizer", "TimeDomainPUSCHReceiver", "WienerEqualizer"]

@@ -13,6 +13,8 @@ from sims.receivers.bptt import bptt, go_together
 from sims.receivers.delay_limited import ls_delay_limited
 from sims.receivers.esn import esn, has_enough_pilots
 from sims.receivers.genie import perfect_csi
+from sims.receivers.identified import fits_the_symbol
+from sims.receivers.identified import wiener as identified_wiener
 from sims.receivers.interpolated import (
     lmmse_interpolator,
     ls_lin,
@@ -49,6 +51,9 @@ RECEIVERS: dict[str, Receiver] = {
         partial(fixed_pole, tracking=True), "fixed poles, moving", revision=2
     ),
     "window": _ours(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
+    "wiener": Receiver(
+        identified_wiener, "identified taps, Wiener in time", requires=fits_the_symbol
+    ),
     "perfect_csi": Receiver(perfect_csi, "perfect CSI, one tap", genie=True),
     "genie_wiener": Receiver(
         genie_wiener, "true taps, Wiener in time", genie=True, revision=2, requires=fits_the_grid
