@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rx_fixedpole import theory as theory
     from rx_fixedpole.layers import FixedPoleRNN, PilotReadout, TrainablePoleRNN
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
+    from rx_fixedpole.receivers.detector import FixedPoleDetector
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
 
 __version__ = "0.1.0"
@@ -59,6 +60,7 @@ _MODULES = ("layers", "poles", "readout", "recurrence", "theory")
 _HOMES = {
     "ARDRidge": "readout",
     "BlockRLS": "readout",
+    "FixedPoleDetector": "receivers.detector",
     "FixedPoleEqualizer": "receivers.equalizer",
     "FixedPoleRNN": "layers",
     "PilotReadout": "layers",
@@ -69,6 +71,7 @@ _HOMES = {
 __all__ = [
     "ARDRidge",
     "BlockRLS",
+    "FixedPoleDetector",
     "FixedPoleEqualizer",
     "FixedPoleRNN",
     "PilotReadout",
