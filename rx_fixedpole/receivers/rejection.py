@@ -13,7 +13,7 @@ from rx_fixedpole._backend import Tensor
 from .delay_model import DelayModel, delay_window, known_elements
 from .interference import SpatialCovariance
 from .pilots import grid_elements
-from .small_matrices import forward, linear_mmse
+from .small_matrices import forward, identity_like, inverse, linear_mmse, product
 
 
 class InterferenceRejection:
@@ -66,8 +66,9 @@ class InterferenceRejection:
         level = sum(ops.mean(ops.real(covariance[a, a]), axis=-1) for a in range(num_ant)) / num_ant
         error = self._estimation_error(pilots, h, err_var, level)
         # From here on antennas and streams lead
-        both = ops.concatenate([h, y[:, :, None]], axis=2)
-        white = forward(covariance[..., None, :], ops.transpose(both, (1, 2, 0, 3, 4)))
+        h = self._freed(ops.transpose(h, (1, 2, 0, 3, 4)), covariance, error, level)
+        both = ops.concatenate([h, ops.transpose(y, (1, 0, 2, 3))[:, None]], axis=1)
+        white = forward(covariance[..., None, :], both)
         white = white * ops.cast(ops.rsqrt(1.0 + error), dtype)
         x_hat, no_eff = linear_mmse(white[:, :-1], white[:, -1])
         return ops.transpose(x_hat, (1, 0, 2, 3)), ops.transpose(no_eff, (1, 0, 2, 3))
@@ -93,6 +94,24 @@ class InterferenceRejection:
         factor = _backend.at_least((level - misfit) / stated, 1.0)
         factor = -_backend.at_least(-factor, -level)
         return (factor / level)[:, None, None] * ops.sum(err_var, axis=1)
+
+    def _freed(self, h: Tensor, covariance: Tensor, error: Tensor, level: Tensor) -> Tensor:
+        """LMMSE estimate in space: what of the channel estimate interference may have made.
+
+        With g the power of the channel and q R the covariance of the estimate's error it is
+        ``g (g I + q R)^-1 h``; times ``1 + q / g``, which leaves an estimate without interference
+        as it came.
+        """
+        dtype = _backend.dtype(h)
+        num_streams = h.shape[1]
+        q = ops.mean(error, axis=1) / num_streams
+        power = ops.mean(_backend.power(h), axis=(0, 1, 3, 4))
+        floor = 0.05 * power
+        power = _backend.at_least(power - ops.mean(q, axis=-1) * level, floor)[:, None]
+        ratio = q / power
+        unit = identity_like(covariance)
+        free = inverse(unit + covariance * ops.cast(ratio, dtype)) * ops.cast(1.0 + ratio, dtype)
+        return product(free[..., None, :], h)
 
     def _at_pilots(self, values: Tensor) -> Tensor:
         """Values ``[..., M, K]`` on the pilots, ``[..., P]``."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 from rx_fixedpole.receivers import FixedPoleDetector
 from sims.link import Link, Slots
 from sims.receivers.base import Options
+from sims.receivers.delay_limited import delay_limited_estimator
 from sims.receivers.detection import Estimator
 from sims.receivers.genie import true_channel
 from sims.receivers.interpolated import ls_estimator, orthogonal_pilots
@@ -22,7 +23,7 @@ def estimate_is_possible(scenario: Scenario, options: Options) -> str | None:
 
 
 def detector(
-    link: Link, *, estimate: Literal["ls_lin", "ls_lin_time_avg", "perfect"] = "ls_lin_time_avg"
+    link: Link, *, estimate: Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "perfect"] = "ls_lin_time_avg"
 ) -> Callable[[Slots], tf.Tensor]:
     """Fixed-pole detection, see `rx_fixedpole.FixedPoleDetector`.
 
@@ -47,4 +48,6 @@ def detector(
 def _estimator(link: Link, estimate: Literal["ls_lin", "ls_lin_time_avg", "perfect"]) -> Estimator:
     if estimate == "perfect":
         return true_channel(link)
+    if estimate == "delay_limited":
+        return delay_limited_estimator(link)
     return ls_estimator(link, "lin" if estimate == "ls_lin" else "lin_time_avg")
