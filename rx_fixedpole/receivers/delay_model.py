@@ -66,6 +66,8 @@ def delay_window(
     first = SHORTEST if l_min is None else l_min
     if l_max is None:
         l_max = max(int(resource_grid.cyclic_prefix_length), fft_size // 8)
+    if l_max < first:
+        raise ValueError(f"l_max must be >= l_min = {first}, got {l_max}")
     last = min(l_max, first + fft_size // _comb(sent, elements, fft_size) - 1)
     return np.arange(first, last + 1)
 

@@ -71,7 +71,7 @@ class SpatialCovariance:
         scatter = near_weight + (prior**2 + 2 * prior * near_weight) / far_weight
         independent = _backend.at_least(ops.square(count) / scatter, 1.0)
         edge = MARGIN * ops.square(1.0 + ops.sqrt(num_ant / independent))
-        return tested(sample, edge)
+        return beyond_chance(sample, edge)
 
     def _on_grid(self, values: Tensor) -> Tensor:
         """Values ``[..., P]`` on their resource elements ``[..., symbols, K]``, zeros elsewhere."""
@@ -93,7 +93,7 @@ def window_sum(x: Tensor) -> Tensor:
     return total
 
 
-def tested(sample: Tensor, edge: Tensor) -> Tensor:
+def beyond_chance(sample: Tensor, edge: Tensor) -> Tensor:
     """``f`` of this module with ``tau = edge``.
 
     Args:
@@ -103,9 +103,13 @@ def tested(sample: Tensor, edge: Tensor) -> Tensor:
     dtype = _backend.dtype(sample)
     unit = identity_like(sample)
     kept = unit - inverse(unit + sample * ops.cast(1.0 / edge, dtype))
-    for _ in range(DOUBLINGS):
+
+    def double(_: Tensor, kept: Tensor) -> Tensor:
         lost = unit - kept
         square = product(kept, kept)
-        kept = product(square, inverse(square + product(lost, lost)))
+        return product(square, inverse(square + product(lost, lost)))
+
+    # A loop, so that one step is compiled
+    kept = ops.fori_loop(0, DOUBLINGS, double, kept)
     covariance = unit + product(sample - unit, kept)
     return 0.5 * (covariance + ops.conj(ops.swapaxes(covariance, 0, 1)))

@@ -17,20 +17,27 @@ from sims.receivers.interpolated import ls_estimator, orthogonal_pilots
 from sims.scenario import Scenario
 
 
+EstimateName = Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "perfect"]
+
+
 def estimate_is_possible(scenario: Scenario, options: Options) -> str | None:
     """Refuse least squares without orthogonal pilots."""
-    return None if options["estimate"] == "perfect" else orthogonal_pilots(scenario, options)
+    if options["estimate"] in ("delay_limited", "perfect"):
+        return None
+    return orthogonal_pilots(scenario, options)
 
 
 def detector(
-    link: Link, *, estimate: Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "perfect"] = "ls_lin_time_avg"
+    link: Link,
+    *,
+    estimate: Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "perfect"] = "ls_lin_time_avg",
 ) -> Callable[[Slots], tf.Tensor]:
     """Fixed-pole detection, see `rx_fixedpole.FixedPoleDetector`.
 
     Args:
         link: the link to receive on.
-        estimate: the channel estimate that it is given: least squares, linearly interpolated,
-            with or without an average over time, or the true channel.
+        estimate: the channel estimate that it is given: least squares, interpolated with or
+            without an average over time, or limited in delay, or the true channel.
 
     Returns:
         (slots) -> llr.
@@ -45,7 +52,7 @@ def detector(
     return lambda slots: block(slots.y, *estimator(slots), slots.no)
 
 
-def _estimator(link: Link, estimate: Literal["ls_lin", "ls_lin_time_avg", "perfect"]) -> Estimator:
+def _estimator(link: Link, estimate: EstimateName) -> Estimator:
     if estimate == "perfect":
         return true_channel(link)
     if estimate == "delay_limited":
