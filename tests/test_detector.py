@@ -199,7 +199,7 @@ def test_one_antenna_states_what_it_cannot_suppress():
 @pytest.mark.parametrize("precision", ["single", "double"])
 def test_eager_graph_and_xla_agree(precision):
     dtype = np.complex64 if precision == "single" else np.complex128
-    grid = make_grid(streams=2, precision=precision)
+    grid = make_grid(streams=2)
     y, h, _ = received(grid, 0.05, dtype=dtype)
     y = tf.constant(y + interference(grid, 3, power=0.3, dtype=dtype))
     no = tf.constant(0.05, y.dtype.real_dtype)

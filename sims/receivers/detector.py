@@ -16,7 +16,6 @@ from sims.receivers.genie import true_channel
 from sims.receivers.interpolated import ls_estimator, orthogonal_pilots
 from sims.scenario import Scenario
 
-
 EstimateName = Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "perfect"]
 
 
