@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rx_fixedpole import theory as theory
     from rx_fixedpole.layers import FixedPoleRNN, PilotReadout, TrainablePoleRNN
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
+    from rx_fixedpole.receivers.detector import FixedPoleDetector
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
     from rx_fixedpole.receivers.pusch import TimeDomainPUSCHReceiver
     from rx_fixedpole.receivers.wiener import WienerEqualizer
@@ -61,6 +62,7 @@ _MODULES = ("layers", "poles", "readout", "recurrence", "theory")
 _HOMES = {
     "ARDRidge": "readout",
     "BlockRLS": "readout",
+    "FixedPoleDetector": "receivers.detector",
     "FixedPoleEqualizer": "receivers.equalizer",
     "FixedPoleRNN": "layers",
     "PilotReadout": "layers",
@@ -73,6 +75,7 @@ _HOMES = {
 __all__ = [
     "ARDRidge",
     "BlockRLS",
+    "FixedPoleDetector",
     "FixedPoleEqualizer",
     "FixedPoleRNN",
     "PilotReadout",

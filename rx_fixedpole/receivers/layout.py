@@ -10,7 +10,7 @@ from sionna.phy.ofdm import ResourceGrid
 from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
-from .pilots import data_elements
+from .pilots import data_elements, grid_elements
 
 
 class StreamLayout:
@@ -32,11 +32,18 @@ class StreamLayout:
         )
         # Row of each stream once receivers and streams are flattened
         self._rows = (receiver * num_streams + np.arange(num_streams))[:, None]
+        occupied = grid_elements(resource_grid)
+        self._places = np.searchsorted(occupied, self._elements)
+        self._num_occupied = len(occupied)
 
     def data(self, grid: Tensor) -> Tensor:
         """Data symbols ``[B, num_tx, S, D]`` of outputs ``[B R, streams, M, fft_size]``."""
         size = grid.shape[-2] * grid.shape[-1]
         return self._take(grid, self._rows * size + self._elements)
+
+    def occupied_data(self, grid: Tensor) -> Tensor:
+        """As :meth:`data`, of outputs ``[B R, streams, M, occupied subcarriers]``."""
+        return self._take(grid, self._rows * self._num_occupied + self._places)
 
     def subcarriers(self, values: Tensor) -> Tensor:
         """Values ``[B R, streams, fft_size]`` on the subcarriers of the data, as :meth:`data`."""
@@ -57,6 +64,15 @@ def noise_variance(no: Tensor, sizes: tuple[int | None, int, int], dtype: str) -
         sizes: B (None if unknown), R and A.
         dtype: real dtype of the result.
     """
+    no = antenna_noise(no, sizes, dtype)
+    if no.shape == (1, 1, 1):
+        return ops.reshape(no, (1,))
+    ones = ops.ones((1, *sizes[1:]), dtype=no.dtype)
+    return ops.reshape(ops.mean(no * ones, axis=-1), (-1,))
+
+
+def antenna_noise(no: Tensor, sizes: tuple[int | None, int, int], dtype: str) -> Tensor:
+    """Noise variance that broadcasts to ``[B, R, A]``; arguments as :func:`noise_variance`."""
     no = ops.cast(no if _backend.is_tensor(no) else np.asarray(no, np.float64), dtype)
     rank = len(no.shape)
     fits = rank <= 3 and all(
@@ -68,7 +84,5 @@ def noise_variance(no: Tensor, sizes: tuple[int | None, int, int], dtype: str) -
             f"got {tuple(no.shape)}"
         )
     if rank == 0:
-        return ops.reshape(no, (1,))
-    no = ops.reshape(no, (-1, *no.shape[1:], *(1,) * (3 - rank)))
-    ones = ops.ones((1, *sizes[1:]), dtype=no.dtype)
-    return ops.reshape(ops.mean(no * ones, axis=-1), (-1,))
+        return ops.reshape(no, (1, 1, 1))
+    return ops.reshape(no, (-1, *no.shape[1:], *(1,) * (3 - rank)))

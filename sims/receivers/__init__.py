@@ -11,6 +11,7 @@ from functools import partial
 from sims.receivers.base import Receiver, complete_options, unknown
 from sims.receivers.bptt import bptt, go_together
 from sims.receivers.delay_limited import ls_delay_limited
+from sims.receivers.detector import detector, estimate_is_possible
 from sims.receivers.esn import esn, has_enough_pilots
 from sims.receivers.genie import perfect_csi
 from sims.receivers.identified import fits_the_symbol
@@ -53,6 +54,13 @@ RECEIVERS: dict[str, Receiver] = {
     "window": _ours(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
     "wiener": Receiver(
         identified_wiener, "identified taps, Wiener in time", requires=fits_the_symbol
+    ),
+    "detector_ls": Receiver(detector, "fixed-pole detector, LS", requires=estimate_is_possible),
+    "detector_perfect": Receiver(
+        partial(detector, estimate="perfect"),
+        "fixed-pole detector, perfect CSI",
+        genie=True,
+        requires=estimate_is_possible,
     ),
     "perfect_csi": Receiver(perfect_csi, "perfect CSI, one tap", genie=True),
     "genie_wiener": Receiver(

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from rx_fixedpole.receivers.prefix import lost_share
 from sims.link import Link, Slots
-from sims.receivers.detection import lmmse_receiver
+from sims.receivers.detection import Estimator, lmmse_receiver
 from sims.receivers.grid import pilot_grid
 
 
@@ -21,6 +21,11 @@ def perfect_csi(link: Link) -> Callable[[Slots], tf.Tensor]:
     all impairments: carrier frequency offset, phase noise, impulsive noise, and nonlinear or
     quantizing front ends.
     """
+    return lmmse_receiver(link, true_channel(link))
+
+
+def true_channel(link: Link) -> Estimator:
+    """The true channel as an estimate; what taps beyond the prefix scatter is its error."""
     grid = pilot_grid(link.resource_grid)
     subcarriers = tf.constant(grid.subcarriers, tf.int32)
     lags = np.arange(link.l_min, link.l_max + 1)
@@ -34,4 +39,4 @@ def perfect_csi(link: Link) -> Callable[[Slots], tf.Tensor]:
         self_interference = tf.reduce_sum(power * scattered, axis=-1)
         return h, self_interference[..., None, None]
 
-    return lmmse_receiver(link, estimate)
+    return estimate
