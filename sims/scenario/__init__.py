@@ -16,6 +16,17 @@ _TDL_200NS: dict[str, Any] = {
     "delay_spread": 200e-9,
 }
 
+_UMI_UPLINK: dict[str, Any] = {
+    "fft_size": 624,
+    "cp_length": 44,
+    "channel": "umi",
+    "num_users": 4,
+    "num_rx_ant": 16,
+    "num_bits_per_symbol": 2,
+    "l_max": 148,
+    "normalize_channel": True,
+}
+
 # All presets: 3.5 GHz, 30 kHz, 14 symbols, pilots on symbols 2 and 11, LDPC rate 1/2.
 SCENARIOS: dict[str, Scenario] = {
     s.name: s
@@ -91,5 +102,7 @@ SCENARIOS: dict[str, Scenario] = {
             num_bits_per_symbol=2,
             coderate=None,
         ),
+        Scenario(name="umi_uplink", **_UMI_UPLINK, speed=10.8),
+        Scenario(name="umi_uplink_fast", **_UMI_UPLINK, speed=108.0),
     )
 }
