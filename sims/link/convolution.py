@@ -34,9 +34,8 @@ def moving_convolution(x: tf.Tensor, taps: tf.Tensor, *, step: int, length: int)
     response = tf.transpose(tf.signal.fft(_padded(taps, size)), [0, 3, 4, 1, 2])
     start = _samples(response[:, :segments] @ spectra, past, step)
     if num_knots > 1:
-        rise = _samples(
-            (response[:, 1 : segments + 1] - response[:, :segments]) @ spectra, past, step
-        )
+        change = response[:, 1 : segments + 1] - response[:, :segments]
+        rise = _samples(change @ spectra, past, step)
         start += tf.cast(np.arange(step) / step, x.dtype) * rise
     return tf.reshape(start, [-1, taps.shape[1], segments * step])[..., :length]
 
