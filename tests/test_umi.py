@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from sims.link.channel import TimeChannel
 from sims.link.coding import Codec
 from sims.link.convolution import moving_convolution
 from sims.link.umi import Drops, normalized_taps
-from sims.receivers import RECEIVERS, joint_lmmse
+from sims.receivers import RECEIVERS
 from sims.receivers.covariance import (
     Covariance,
     SpatialCovariance,
@@ -29,6 +30,9 @@ from sims.receivers.covariance import (
 from sims.receivers.grid import pilot_grid
 from sims.receivers.spatial_lmmse import comb_of, index_of, spatial_lmmse_estimator
 from sims.scenario import SCENARIOS, Scenario
+
+# the package has a function of that name
+joint_lmmse = importlib.import_module("sims.receivers.joint_lmmse")
 
 UPLINK = SCENARIOS["umi_uplink"]
 SMALL = UPLINK.replace(
