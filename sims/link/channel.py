@@ -10,11 +10,15 @@ from sionna.phy import SPEED_OF_LIGHT, config
 from sionna.phy.channel import cir_to_time_channel
 from sionna.phy.channel.tr38901 import CDL, TDL, PanelArray
 
+from sims.link.convolution import moving_convolution
+from sims.link.umi import Drops, normalized_taps
 from sims.scenario import Scenario
 
 # Taps are drawn at knots and interpolated linearly between them. A path that turns by x rad from
 # knot to knot is then wrong by at most x^2 / 8: this step keeps the error below -80 dB.
 MAX_KNOT_PHASE = math.sqrt(8 * 10 ** (-80 / 20))
+# For many antennas and long channels, where every knot counts: below -60 dB.
+MAX_LARGE_KNOT_PHASE = math.sqrt(8 * 10 ** (-60 / 20))
 
 
 class TimeChannel:
@@ -44,10 +48,11 @@ class TimeChannel:
         self.num_taps = self.l_max - self.l_min + 1
         symbol = scenario.fft_size + scenario.cp_length
         self.num_samples = scenario.num_ofdm_symbols * symbol + self.num_taps - 1
+        self.large = scenario.channel == "umi"  # too large for taps at every sample
         self._segments = math.ceil(self.num_samples / _longest_step(scenario, self.num_samples))
         self._step = math.ceil(self.num_samples / self._segments)
         self.num_knots = 1 if scenario.speed == 0 else self._segments + 1
-        self._model = _model(scenario, num_tx_ant, precision)
+        self._model = _model(scenario, num_users, num_tx_ant, precision)
         self._scale = _cdl_scale(self._model) if isinstance(self._model, CDL) else 1.0
 
     def taps(self, batch_size: int) -> tf.Tensor:
@@ -62,6 +67,8 @@ class TimeChannel:
         gains, delays = self._paths(batch_size)
         rate = self._scenario.sample_rate
         normalize = self._scenario.normalize_channel
+        if self.large:
+            return normalized_taps(rate, gains, delays, self.l_min, self.l_max)
         return cir_to_time_channel(rate, gains, delays, self.l_min, self.l_max, normalize)
 
     def apply(self, x: tf.Tensor, taps: tf.Tensor) -> tf.Tensor:
@@ -74,6 +81,14 @@ class TimeChannel:
         Returns:
             ``[B, 1, A, T_x + L - 1]`` complex samples, the first one at time l_min.
         """
+        if self.large:
+            streams = [-1, self._scenario.num_rx_ant, self._users * self._antennas]
+            return moving_convolution(
+                tf.reshape(x, [-1, streams[-1], x.shape[-1]]),
+                tf.reshape(taps, [*streams, self.num_knots, self.num_taps]),
+                step=self._step,
+                length=self.num_samples,
+            )[:, None]
         shape = tf.shape(taps)
         batch, receive = shape[0], shape[2]
         streams = self._users * self._antennas
@@ -134,6 +149,8 @@ class TimeChannel:
             gains = tf.reshape(gains, [batch, users, receive, antennas, -1, self.num_knots])
             gains = tf.transpose(gains, [0, 2, 1, 3, 4, 5])[:, None]
             return gains, tf.reshape(delays, [batch, 1, users, -1])
+        if isinstance(self._model, Drops):
+            return self._model(batch, self.num_knots, self._knot_rate)
         if isinstance(self._model, CDL):
             gains, delays = self._model(batch, self.num_knots, self._knot_rate)
             return gains * tf.cast(self._scale, gains.dtype), delays
@@ -155,12 +172,17 @@ class TimeChannel:
 def _longest_step(scenario: Scenario, num_samples: int) -> int:
     doppler = scenario.speed / 3.6 / SPEED_OF_LIGHT * scenario.carrier_frequency
     phase_per_sample = 2 * math.pi * doppler / scenario.sample_rate
-    if phase_per_sample * num_samples <= MAX_KNOT_PHASE:
+    most = MAX_LARGE_KNOT_PHASE if scenario.channel == "umi" else MAX_KNOT_PHASE
+    if phase_per_sample * num_samples <= most:
         return num_samples
-    return max(1, int(MAX_KNOT_PHASE / phase_per_sample))
+    return max(1, int(most / phase_per_sample))
 
 
-def _model(scenario: Scenario, num_tx_ant: int, precision: str) -> TDL | CDL | None:
+def _model(
+    scenario: Scenario, num_users: int, num_tx_ant: int, precision: str
+) -> TDL | CDL | Drops | None:
+    if scenario.channel == "umi":
+        return Drops(scenario, num_users=num_users, num_tx_ant=num_tx_ant, precision=precision)
     kind, _, letter = scenario.channel.partition("-")
     if not letter:
         return None

@@ -13,7 +13,7 @@ STAGES = (6, 4)
 
 
 class Codec:
-    """The channel code of a scenario: one 5G LDPC codeword a stream and slot, or none.
+    """The channel code of a scenario: one 5G LDPC codeword a stream and slot, two, or none.
 
     The encoder's output interleaver follows the modulation (TS 38.212, 5.4.2.2), which places
     systematic bits on the reliable bits of a symbol.
@@ -28,10 +28,11 @@ class Codec:
         self.blocks_per_user = scenario.num_tx_ant
         self._rdtype = tf.float64 if precision == "double" else tf.float32
         self._ldpc = None
+        self._parts = scenario.num_codewords
         if scenario.coderate is not None:
             self._ldpc = StagedLDPC(
-                self.k,
-                self.n,
+                self.k // self._parts,
+                self.n // self._parts,
                 scenario.num_bits_per_symbol,
                 scenario.num_decoder_iterations,
                 precision,
@@ -43,7 +44,12 @@ class Codec:
 
     def encode(self, bits: tf.Tensor) -> tf.Tensor:
         """Encodes bits ``[B, num_users, num_tx_ant, k]`` to ``[B, num_users, num_tx_ant, n]``."""
-        return bits if self._ldpc is None else self._ldpc.encoder(bits)
+        if self._ldpc is None:
+            return bits
+        if self._parts == 1:
+            return self._ldpc.encoder(bits)
+        coded = self._ldpc.encoder(tf.reshape(bits, [-1, self.k // self._parts]))
+        return tf.reshape(coded, [-1, *bits.shape[1:-1], self.n])
 
     @property
     def num_traces(self) -> int:
@@ -57,7 +63,7 @@ class Codec:
     def _decode(self, llr: tf.Tensor) -> tf.Tensor:
         if self._ldpc is None:
             return tf.cast(llr > 0, self._rdtype)
-        bits = self._ldpc.decode(tf.reshape(llr, [-1, self.n]))
+        bits = self._ldpc.decode(tf.reshape(llr, [-1, self.n // self._parts]))
         return tf.reshape(bits, [-1, *llr.shape[1:-1], self.k])
 
 

@@ -36,7 +36,8 @@ class Slots(NamedTuple):
     y_time: tf.Tensor  # [B, 1, A, T] received samples, the first one at time l_min
     y: tf.Tensor  # [B, 1, A, M, fft_size] demodulated at the link's FFT window offset
     no: tf.Tensor  # [] noise variance per sample and per resource element
-    h_time: tf.Tensor  # [B, 1, A, num_users, S, T or 1, L] true taps, 1 when static
+    # [B, 1, A, num_users, S, T or 1, L] true taps, 1 when static; UMi: M, means over FFT windows
+    h_time: tf.Tensor
 
 
 class Link:
@@ -143,7 +144,7 @@ class Link:
 
         Args:
             h_time: ``[..., T, L]`` taps of the received samples, ``[..., num_ofdm_symbols, L]``
-                of `channel_draws`, or ``[..., 1, L]`` static.
+                of `channel_draws` and of slots of a UMi channel, or ``[..., 1, L]`` static.
 
         Returns:
             ``[..., num_ofdm_symbols, fft_size]`` complex.
@@ -174,8 +175,7 @@ class Link:
         """
         taps = self._draws(num, seed)
         if self._channel.num_knots > 1:
-            means = ofdm.window_means(self.scenario, self.fft_offset, self._channel.num_samples)
-            taps = (means @ self._channel.weights_of_knots()).astype(taps.dtype) @ taps
+            taps = self._means_of_knots().astype(taps.dtype) @ taps
         return self._layers.seen(tf.constant(taps))
 
     def demap(self, x_hat: tf.Tensor, no_eff: tf.Tensor) -> tf.Tensor:
@@ -228,8 +228,19 @@ class Link:
             y_time,
             self.demodulate(y_time, self.fft_offset),
             no,
-            self._layers.seen(self._channel.at_samples(taps)),
+            self._layers.seen(self._true_taps(taps)),
         )
+
+    def _true_taps(self, taps: tf.Tensor) -> tf.Tensor:
+        """Spreads taps at knots over the samples, or, where these are too many, the symbols."""
+        if not self._channel.large or self._channel.num_knots == 1:
+            return self._channel.at_samples(taps)
+        return tf.constant(self._means_of_knots(), taps.dtype) @ taps
+
+    def _means_of_knots(self) -> np.ndarray:
+        """Returns the matrix ``[M, num_knots]`` from taps at knots to means over FFT windows."""
+        means = ofdm.window_means(self.scenario, self.fft_offset, self._channel.num_samples)
+        return means @ self._channel.weights_of_knots()
 
     def _noise(self, shape: tf.Tensor, no: tf.Tensor) -> tf.Tensor:
         parts = config.tf_rng.normal(tf.concat([[2], shape], 0), dtype=self._rdtype)

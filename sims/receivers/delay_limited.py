@@ -34,20 +34,24 @@ def ls_delay_limited(link: Link, *, time: TimeModel = "auto") -> Callable[[Slots
     return lmmse_receiver(link, delay_limited_estimator(link, time=time))
 
 
-def delay_limited_estimator(link: Link, *, time: TimeModel = "auto") -> Estimator:
-    """Estimate by least squares over the lags l_min .. max(CP, l_max), at most fft / comb of them.
+def delay_limited_estimator(
+    link: Link, *, time: TimeModel = "auto", last: int | None = None
+) -> Estimator:
+    """Estimate by least squares over the lags l_min .. last, at most fft / comb of them.
 
     Args:
         link: the link to receive on.
         time: "average" (constant over the slot), "linear" (constant and slope), or "auto": by the
             scenario's speed, and constant where there is one pilot symbol.
+        last: lag in samples; None: max(CP, l_max).
 
     Returns:
         (slots) -> h_hat [B,1,A,U,S,M,K], err_var [U,S,M,K] (of the noise alone).
     """
     pilots = pilot_grid(link.resource_grid)
     basis = time_basis(pilots, _linear(link.scenario, pilots, time))
-    last = max(link.scenario.cp_length, link.l_max)
+    if last is None:
+        last = max(link.scenario.cp_length, link.l_max)
     lags = limited_lags(pilots, link.l_min, last, basis.shape[1])
     parts = least_squares(pilots, lags, basis)
     streams = (link.scenario.num_users, int(link.resource_grid.num_streams_per_tx))

@@ -3,7 +3,8 @@
     h_hat = R_hy (R_yy + no I)^-1 y,   R_hy = R_h X^H,   R_yy = sum_s X_s R_h X_s^H
 
 R_h is the covariance over subcarriers and OFDM symbols (see covariance.py), every stream's own
-and the streams independent. The noise variance is known.
+and the streams independent. The noise variance is known. In the UMi scenarios, where antennas
+are many and close, R_h is over antennas too: see spatial_lmmse.py.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import tensorflow as tf
 
 from sims.link import Link, Slots
 from sims.receivers.base import COUNT
-from sims.receivers.covariance import Covariance, true_covariance
+from sims.receivers.covariance import Covariance, spatial_covariance, true_covariance
 from sims.receivers.detection import Estimator, lmmse_receiver, pilot_samples
 from sims.receivers.grid import PilotGrid, pilot_grid
+from sims.receivers.spatial_lmmse import spatial_lmmse_estimator
 
 # Eigenvalues of the time covariance below this share of their sum are left out (-70 dB).
 _NEGLIGIBLE = 1e-7
@@ -39,9 +41,12 @@ def joint_lmmse_estimator(link: Link, *, num_drops: int = 1024) -> Estimator:
         num_drops: drops from which the covariance is taken, disjoint from all slots.
 
     Returns:
-        (slots) -> h_hat [B,1,A,U,S,M,K], err_var [U,S,M,K] (the posterior variance).
+        (slots) -> h_hat [B,1,A,U,S,M,K], err_var [U,S,M,K], UMi [A,U,S,M,K] (the posterior
+        variance).
     """
     pilots = pilot_grid(link.resource_grid)
+    if link.scenario.channel == "umi" and link.scenario.pilot_pattern == "kronecker":
+        return spatial_lmmse_estimator(link, pilots, spatial_covariance(link, num_drops))
     filters = joint_filters(pilots, true_covariance(link, num_drops))
     streams = (link.scenario.num_users, int(link.resource_grid.num_streams_per_tx))
     return _estimator(link, pilots, filters, streams)

@@ -35,7 +35,9 @@ _WINDOW = 64
 
 
 def fits_the_grid(scenario: Scenario, options: Options) -> str | None:
-    """Refuse a filter as long as an OFDM symbol."""
+    """Refuse a filter as long as an OFDM symbol, and a channel too large for one."""
+    if scenario.channel == "umi":
+        return "is too large for a UMi channel, of many taps at many antennas"
     window = options["window"]
     if window is None or window < scenario.fft_size:
         return None

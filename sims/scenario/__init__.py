@@ -19,6 +19,17 @@ _TDL_200NS: dict[str, Any] = {
 
 _TDL_C_PUSCH: dict[str, Any] = {"channel": "tdl-c", "delay_spread": 300e-9, "num_rx_ant": 2}
 
+_UMI_UPLINK: dict[str, Any] = {
+    "fft_size": 624,
+    "cp_length": 44,
+    "channel": "umi",
+    "num_users": 4,
+    "num_rx_ant": 16,
+    "num_bits_per_symbol": 2,
+    "l_max": 148,
+    "normalize_channel": True,
+}
+
 # All presets: 3.5 GHz, 30 kHz, 14 symbols, pilots on symbols 2 and 11, LDPC rate 1/2 or
 # PUSCH with MCS 14.
 SCENARIOS: dict[str, Scenario] = {
@@ -97,5 +108,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         PUSCHScenario(name="pusch_4prb", **_TDL_C_PUSCH),
         PUSCHScenario(name="pusch_52prb", **_TDL_C_PUSCH, num_prb=52),
+        Scenario(name="umi_uplink", **_UMI_UPLINK, speed=10.8),
+        Scenario(name="umi_uplink_fast", **_UMI_UPLINK, speed=108.0),
     )
 }

@@ -14,7 +14,7 @@ from sims.impairments import IMPAIRMENTS, link_parameters, own_parameters
 if TYPE_CHECKING:
     from sims.scenario.model import Scenario
 
-CHANNELS = ("awgn", "rayleigh", *(f"{kind}-{m}" for kind in ("tdl", "cdl") for m in "abcde"))
+CHANNELS = ("awgn", "rayleigh", *(f"{kind}-{m}" for kind in ("tdl", "cdl") for m in "abcde"), "umi")
 PILOT_PATTERNS = ("kronecker", "full")
 
 # What the 5G LDPC code of TS 38.212 and its implementation in Sionna can do.
@@ -146,7 +146,11 @@ def _channel(s: Scenario) -> None:
         _require(s.delay_spread > 0, "delay_spread", f"positive for channel {s.channel!r}", s)
     else:
         _require(s.delay_spread == 0, "delay_spread", f"0 for channel {s.channel!r}", s)
+    if s.channel in ("awgn", "rayleigh"):
         _require(s.speed == 0, "speed", f"0 for channel {s.channel!r}, which is static", s)
+    if s.channel == "umi":
+        _require(s.l_max is not None, "l_max", "a lag for channel 'umi', of random delays", s)
+        _require(s.normalize_channel, "normalize_channel", "True for channel 'umi'", s)
     if s.channel == "awgn":
         _require(
             s.num_rx_ant == s.num_streams,
@@ -175,7 +179,7 @@ def _code(s: Scenario) -> None:
         return
     low, high = LDPC_RATES
     _require(low <= s.coderate <= high, "coderate", f"None or in {low:g}..{high:g}", s)
-    k, n = s.num_info_bits, s.num_coded_bits
+    k, n = s.num_info_bits // s.num_codewords, s.num_coded_bits // s.num_codewords
     fewest, most = LDPC_INFO_BITS
     bound = None
     if not fewest <= k <= most:

@@ -33,14 +33,16 @@ class Scenario:
         num_guard_carriers: empty subcarriers below and above.
         dc_null: whether the DC subcarrier is empty.
         channel: "awgn" (antenna i receives stream i), "rayleigh" (block-flat, independent per
-            antenna pair), "tdl-a" .. "tdl-e" or "cdl-a" .. "cdl-e".
+            antenna pair), "tdl-a" .. "tdl-e", "cdl-a" .. "cdl-e" or "umi" (urban microcell, users
+            dropped anew in a sector for every slot, the receiver a horizontal row of antennas).
         delay_spread: RMS delay spread in s of a TDL or CDL channel, 0 for the others.
         speed: in km/h; 0 is a static channel.
         num_users: transmitters, each with a channel of its own.
         num_tx_ant: antennas, and streams, of a user.
         num_rx_ant: antennas of the receiver.
         num_bits_per_symbol: 2 (QPSK), 4 (16-QAM) or 6 (64-QAM).
-        coderate: of the 5G LDPC code, one codeword a stream and slot; None is uncoded.
+        coderate: of the 5G LDPC code, one codeword a stream and slot, or two halves where one
+            would be too long for it; None is uncoded.
         num_decoder_iterations: of belief propagation.
         pilot_symbols: OFDM symbols that carry pilots and no data, 0-based.
         pilot_pattern: "kronecker" (stream s has the occupied subcarriers i with
@@ -48,11 +50,12 @@ class Scenario:
             (all streams on all occupied subcarriers, not orthogonal, unit power each).
         pilot_seed: of the random QPSK pilots.
         l_min: first lag of the discrete channel in samples, <= 0.
-        l_max: its last lag; None: ceil(longest delay x bandwidth) + 6.
+        l_max: its last lag; None: ceil(longest delay x bandwidth) + 6, but needed for "umi".
         interferer_sir_db: mean power of all users over that of one co-channel interferer, in dB;
             None: no interferer.
         impairments: name -> parameters, see `sims.impairments`; defaults are filled in.
-        normalize_channel: whether every channel draw is scaled to unit energy.
+        normalize_channel: whether every user's channel draw is scaled to unit mean energy over
+            its antenna pairs; needed for "umi".
 
     Raises:
         ValueError: naming the field, what was expected and what came.
@@ -204,6 +207,13 @@ class Scenario:
         if self.coderate is None:
             return self.num_coded_bits
         return int(self.num_coded_bits * self.coderate)
+
+    @property
+    def num_codewords(self) -> int:
+        """Codewords of a stream and slot: 1, or 2 where one would have too many bits to encode."""
+        k, n, most = self.num_info_bits, self.num_coded_bits, checks.LDPC_INFO_BITS[1]
+        halves = self.coderate is not None and most < k <= 2 * most and k % 2 == n % 2 == 0
+        return 2 if halves else 1
 
     @property
     def lags(self) -> tuple[int, int]:
