@@ -39,10 +39,15 @@ def flag(value: Any, name: str) -> bool:
     return value
 
 
-def sionna_objects(resource_grid: Any, stream_management: Any) -> None:
-    """Refuse what is not a grid and a stream management that belong together."""
+def sionna_grid(resource_grid: Any) -> None:
+    """Refuse what is not a resource grid."""
     if not isinstance(resource_grid, ResourceGrid):
         raise TypeError(f"resource_grid must be a ResourceGrid, got {resource_grid!r}")
+
+
+def sionna_objects(resource_grid: Any, stream_management: Any) -> None:
+    """Refuse what is not a grid and a stream management that belong together."""
+    sionna_grid(resource_grid)
     if not isinstance(stream_management, StreamManagement):
         raise TypeError(f"stream_management must be a StreamManagement, got {stream_management!r}")
     grid = (int(resource_grid.num_tx), int(resource_grid.num_streams_per_tx))
