@@ -1,5 +1,23 @@
-"""Receivers as Sionna Blocks, each trained on the pilots of every slot it sees."""
+"""Receivers as Sionna Blocks, each trained on the pilots of every slot it sees.
 
-from .equalizer import FixedPoleEqualizer
+What they compute (front ends, reliability) imports without Sionna.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .equalizer import FixedPoleEqualizer
+
+_HOMES = {"FixedPoleEqualizer": "equalizer"}
 
 __all__ = ["FixedPoleEqualizer"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a Block when it is first asked for."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
