@@ -57,14 +57,19 @@ BARS: dict[str, Bar] = {
         recurrences.slot_speed(64, 1024, 64),
     ),
     "7": Bar(
-        "train + output over Sionna LS + LMMSE, FFT 256", "at most", 0.25, later("receivers.slot_share")
+        "train + output over Sionna LS + LMMSE, FFT 256", "at most", 0.25,
+        later("receivers.slot_share"),
     ),
-    "8a": Bar("train + output over ReservoirPy", "at least", 40, later("peers.against_reservoirpy")),
+    "8a": Bar(
+        "train + output over ReservoirPy", "at least", 40, later("peers.against_reservoirpy")
+    ),
     "8b": Bar(
-        "train + output over one GRU step, XLA", "at least", 15, later("peers.against_bptt_step", "GRU")
+        "train + output over one GRU step, XLA", "at least", 15,
+        later("peers.against_bptt_step", "GRU"),
     ),
     "8c": Bar(
-        "train + output over one LSTM step, XLA", "info", 0, later("peers.against_bptt_step", "LSTM")
+        "train + output over one LSTM step, XLA", "info", 0,
+        later("peers.against_bptt_step", "LSTM"),
     ),
     "8d": Bar(
         "train + output over one SimpleRNN step, XLA", "info", 0,
@@ -88,11 +93,13 @@ BARS: dict[str, Bar] = {
     "12K": Bar("growth of output in K", "at most", 1.1, recurrences.growth("K")),
     "12B": Bar("growth of output in B", "at most", 1.05, recurrences.growth("B")),
     "13": Bar(
-        "sweep of 5 receivers, share of the ideal", "at least", 0.85, later("sweeping.share_of_ideal")
+        "sweep of 5 receivers, share of the ideal", "at least", 0.85,
+        later("sweeping.share_of_ideal"),
     ),
     "13p": Bar("share of decoding in a sweep", "info", 0, later("sweeping.share_of_decoding")),
     "13d": Bar(
-        "decoding all receivers at once over one by one", "info", 0, later("sweeping.batched_decodes")
+        "decoding all receivers at once over one by one", "info", 0,
+        later("sweeping.batched_decodes"),
     ),
     # Milliseconds, which count on a GPU alone; a slot lasts 0.5 ms.
     "14a": Bar(f"{_SLOT}, 2 antennas", "at most", 0.5, slots.latency(2), "gpu"),

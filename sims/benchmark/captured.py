@@ -125,34 +125,30 @@ class Constants(TorchFunctionMode):
 
     def _key(self, func: Any, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
         """What tells a constant from others; None for what is none, or may not be kept."""
-        rest = (*map(str, args[1:]), *map(str, options.items()))
-        if func in (torch.as_tensor, torch.tensor, torch.asarray):
-            host = args[0]
-            if isinstance(host, torch.Tensor):
-                return self._moved(func, host, rest)
-            content = np.ascontiguousarray(host)
-            # Lists may hold tensors
-            return None if content.dtype == object else (func, *_content(content), rest)
-        if func in (torch.Tensor.to, torch.Tensor.cuda) and args[0].device.type != self._device:
-            return self._moved(func, args[0], rest)
+        rest = (_named(args[1:]), _named(sorted(options.items())))
+        if func in _FROM_HOST:
+            if func not in _MOVES and not isinstance(args[0], torch.Tensor):
+                content = np.ascontiguousarray(args[0])
+                # Lists may hold tensors.
+                return None if content.dtype == object else (func, *_content(content), rest)
+            if args[0].device.type != self._device:
+                return (func, *_content(args[0].detach().resolve_conj().numpy()), rest)
         if func in _FACTORIES:
-            return (func, *map(str, args), *map(str, options.items()))
-        if func in (torch.zeros_like, torch.ones_like):
+            return (func, _named(args), rest)
+        if func in _ALIKE:
             return (func, tuple(args[0].shape), args[0].dtype, rest)
         if _writes(func) or func in _NEW or "out" in options:
             return None
         tensors = [x for x in _flat([args, list(options.values())]) if isinstance(x, torch.Tensor)]
         if not tensors or not all(id(x) in self._known for x in tensors):
             return None
-        return (func, _named(args), _named(sorted(options.items())))
-
-    def _moved(self, func: Any, host: torch.Tensor, rest: tuple[str, ...]) -> Any:
-        if host.device.type == self._device:
-            return None
-        return (func, *_content(host.detach().resolve_conj().numpy()), rest)
+        return (func, _named(args), rest)
 
 
+_MOVES = (torch.Tensor.to, torch.Tensor.cuda)
+_FROM_HOST = (torch.as_tensor, torch.tensor, torch.asarray, *_MOVES)
 _FACTORIES = (torch.eye, torch.ones, torch.zeros, torch.full, torch.arange)
+_ALIKE = (torch.zeros_like, torch.ones_like)
 _NEW = (torch.clone, torch.Tensor.clone, torch.empty_like)  # made to be written into
 
 
