@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sims.benchmark import BARS, Bar, Budget, Found, engine
+from sims.benchmark import BARS, Bar, Budget, Found, engine, naive
 from sims.benchmark.machine import ceilings, describe
 from sims.experiments.record import plain, replace, versions
 from sims.sweep.results import aligned
@@ -92,7 +92,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any], bud
         lines.append([label, row["title"], value, wanted, row["verdict"], row["note"]])
     where = machine.get("gpu", machine["processor"])
     if engine.NAME != "tensorflow":
-        where = f"{engine.TITLE}, {where}"
+        where = f"{engine.TITLE} (naive form: a {naive.LOOP}), {where}"
     threads = "all" if budget.threads is None else budget.threads
     return (
         f"{where}, {machine['cores']} cores, {threads} threads; one complex matrix product "
