@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from rx_fixedpole.layers import FixedPoleRNN, PilotReadout, TrainablePoleRNN
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
+    from rx_fixedpole.receivers.pusch import TimeDomainPUSCHReceiver
+    from rx_fixedpole.receivers.wiener import WienerEqualizer
 
 __version__ = "0.1.0"
 
@@ -63,7 +65,9 @@ _HOMES = {
     "FixedPoleRNN": "layers",
     "PilotReadout": "layers",
     "Ridge": "readout",
+    "TimeDomainPUSCHReceiver": "receivers.pusch",
     "TrainablePoleRNN": "layers",
+    "WienerEqualizer": "receivers.wiener",
 }
 
 __all__ = [
@@ -73,7 +77,9 @@ __all__ = [
     "FixedPoleRNN",
     "PilotReadout",
     "Ridge",
+    "TimeDomainPUSCHReceiver",
     "TrainablePoleRNN",
+    "WienerEqualizer",
     "__version__",
     "layers",
     "poles",

@@ -35,6 +35,7 @@ DEFAULT_RECEIVERS = [
     "kbest",
     "perfect_csi",
 ]
+PUSCH_RECEIVERS = ["pusch_ls", "pusch_time", "ls_delay_limited", "joint_lmmse", "pusch_perfect"]
 DEFAULT_EBNO_DB = ["4:12:2"]
 
 EXAMPLES = """
@@ -89,7 +90,7 @@ def make_parser() -> Parser:
         default=None,
         metavar="NAME[:OPTION=VALUE,...]",
         help=f"receivers to compare, see --list (default: those that can run of "
-        f"{' '.join(DEFAULT_RECEIVERS)})",
+        f"{' '.join(DEFAULT_RECEIVERS)}; for PUSCH of {' '.join(PUSCH_RECEIVERS)})",
     )
     add(
         "--ebno-db",
@@ -218,7 +219,8 @@ def prepare(given: Namespace, parser: Parser) -> Sweep:
     try:
         if given.receivers is None:
             scenario = choose_scenario(given.scenario, given.set)
-            given.receivers, left_out = runnable(DEFAULT_RECEIVERS, scenario)
+            names = PUSCH_RECEIVERS if scenario.has_transport_blocks else DEFAULT_RECEIVERS
+            given.receivers, left_out = runnable(names, scenario)
             for name, reason in left_out.items():
                 print(f"left out: {name}, which {reason}")
         rule = StoppingRule(given.target_block_errors, given.max_slots, given.max_slots_slow)

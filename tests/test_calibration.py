@@ -33,13 +33,23 @@ def bins(link, receive, ebno_db):
     return np.array(ratios)
 
 
-@pytest.mark.parametrize(
-    ("preset", "ebno_db"),
-    [("nominal_2x2", 4.0), ("nominal_2x2", 9.0), ("short_cp", 4.0), ("short_cp", 10.0)],
-)
-def test_llrs_are_calibrated(preset, ebno_db):
+CASES = [
+    (name, preset, ebno_db)
+    for name, presets in {
+        "fixed_pole": ("nominal_2x2", "short_cp"),
+        "wiener": ("nominal_2x2", "short_cp", "high_speed"),
+    }.items()
+    for preset in presets
+    for ebno_db in {"nominal_2x2": (4.0, 9.0), "short_cp": (4.0, 10.0), "high_speed": (4.0, 9.0)}[
+        preset
+    ]
+]
+
+
+@pytest.mark.parametrize(("name", "preset", "ebno_db"), CASES)
+def test_llrs_are_calibrated(name, preset, ebno_db):
     link = Link(SCENARIOS[preset])
-    receive = tf.function(RECEIVERS["fixed_pole"].build(link))
+    receive = tf.function(RECEIVERS[name].build(link))
     ratios = bins(link, receive, ebno_db)
     assert len(ratios) >= 5
     assert np.all((ratios > 1 / 1.5) & (ratios < 1.5)), ratios

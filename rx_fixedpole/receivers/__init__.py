@@ -1,4 +1,4 @@
-"""Receivers as Sionna Blocks, each trained on the pilots of every slot it sees.
+"""Receivers as Sionna Blocks.
 
 What they compute (front ends, reliability) imports without Sionna.
 """
@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .equalizer import FixedPoleEqualizer
+    from .pusch import TimeDomainPUSCHReceiver
+    from .wiener import WienerEqualizer
 
-_HOMES = {"FixedPoleEqualizer": "equalizer"}
+_HOMES = {
+    "FixedPoleEqualizer": "equalizer",
+    "TimeDomainPUSCHReceiver": "pusch",
+    "WienerEqualizer": "wiener",
+}
 
-__all__ = ["FixedPoleEqualizer"]
+__all__ = ["FixedPoleEqualizer", "TimeDomainPUSCHReceiver", "WienerEqualizer"]
 
 
 def __getattr__(name: str) -> Any:

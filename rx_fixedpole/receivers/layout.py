@@ -26,7 +26,7 @@ class StreamLayout:
         self.num_rx = int(stream_management.num_rx)
         self._fft_size = int(resource_grid.fft_size)
         self._elements = data_elements(resource_grid)
-        num_streams = len(self._elements)
+        self.num_streams = num_streams = len(self._elements)
         receiver = np.asarray(stream_management.stream_ind) // int(
             stream_management.num_streams_per_rx
         )

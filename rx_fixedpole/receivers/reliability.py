@@ -58,10 +58,21 @@ class Reliability:
         power = ops.mean(_backend.power(outputs), axis=2) @ _matrix(self._reach, real)
         thermal = ops.clip(noise / _backend.at_least(power, 1e-20), 0.0, 1.0)
         excess = ops.swapaxes(_backend.power(errors), 1, 2)
-        excess = excess - ops.take(thermal, self._pilots, axis=-1)
-        near = _backend.at_least(excess @ _matrix(self._near, real), 0.0)
-        far = _backend.at_least(excess @ _matrix(self._far, real), 0.0)
-        return ops.clip(thermal + 0.5 * (near + far), SMALLEST_ERROR, LARGEST_ERROR)
+        near, far = self.averages(excess - ops.take(thermal, self._pilots, axis=-1))
+        excess = 0.5 * (_backend.at_least(near, 0.0) + _backend.at_least(far, 0.0))
+        return ops.clip(thermal + excess, SMALLEST_ERROR, LARGEST_ERROR)
+
+    def averages(self, at_pilots: Tensor) -> tuple[Tensor, Tensor]:
+        """What is seen at the pilots, averaged around every subcarrier: narrowly, and widely.
+
+        Args:
+            at_pilots: error power less what is known of it, real ``[B, S, P]``.
+
+        Returns:
+            Two real ``[B, S, fft_size]``.
+        """
+        real = _backend.dtype(at_pilots)
+        return at_pilots @ _matrix(self._near, real), at_pilots @ _matrix(self._far, real)
 
 
 def neighbourhood(pilots: np.ndarray, fft_size: int, size: int) -> np.ndarray:

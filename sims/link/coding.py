@@ -25,6 +25,7 @@ class Codec:
 
     def __init__(self, scenario: Scenario, precision: str) -> None:
         self.k, self.n = scenario.num_info_bits, scenario.num_coded_bits
+        self.blocks_per_user = scenario.num_tx_ant
         self._rdtype = tf.float64 if precision == "double" else tf.float32
         self._ldpc = None
         if scenario.coderate is not None:

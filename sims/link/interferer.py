@@ -32,7 +32,7 @@ class Interferer:
         self._scenario = scenario
         self._rdtype = tf.float64 if precision == "double" else tf.float32
         self._channel = TimeChannel(scenario, num_users=1, num_tx_ant=1, precision=precision)
-        power = scenario.num_streams / 10 ** (sir_db / 10)
+        power = scenario.sent_power / 10 ** (sir_db / 10)
         self._amplitude = np.zeros(scenario.fft_size)
         self._amplitude[np.asarray(resource_grid.effective_subcarrier_ind)] = np.sqrt(power / 2)
 

@@ -12,10 +12,10 @@ from sionna.phy.mapping import BinarySource, Constellation, Demapper, Mapper
 from sionna.phy.ofdm import ResourceGridMapper
 
 from sims.impairments import IMPAIRMENTS, link_parameters
-from sims.link import grid, ofdm
+from sims.link import ofdm
 from sims.link.channel import TimeChannel
-from sims.link.coding import Codec
 from sims.link.interferer import Interferer
+from sims.link.layout import lay_out
 from sims.link.randomness import own_stream
 from sims.scenario import Scenario
 
@@ -25,7 +25,10 @@ DRAWS_AT_ONCE = 64
 
 
 class Slots(NamedTuple):
-    """What one call of `Link.transmit` made; B slots, S streams of a user, M OFDM symbols."""
+    """What one call of `Link.transmit` made; B slots, S streams of a user, M OFDM symbols.
+
+    A PUSCH user has one block, which goes over all its layers: there S = 1 for bits and LLRs.
+    """
 
     bits: tf.Tensor  # [B, num_users, S, k] information bits
     coded_bits: tf.Tensor  # [B, num_users, S, n], the same when uncoded
@@ -60,13 +63,13 @@ class Link:
             raise ValueError(f"precision must be 'single' or 'double', got {precision!r}")
         self.scenario, self.precision = scenario, precision
         self._rdtype = tf.float64 if precision == "double" else tf.float32
-        self.resource_grid = grid.resource_grid(scenario, precision)
-        self.stream_management = grid.stream_management(scenario)
+        layout = lay_out(scenario, precision)
+        self.resource_grid, self.stream_management, self.codec, self._layers = layout[:4]
+        self.pusch_transmitter = layout.pusch_transmitter
         self.constellation = Constellation("qam", scenario.num_bits_per_symbol, precision=precision)
         self.l_min, self.l_max = scenario.lags
-        self.blocks_per_slot = scenario.num_streams
-        self.bits_per_slot = scenario.num_streams * scenario.num_info_bits
-        self.codec = Codec(scenario, precision)
+        self.blocks_per_slot = scenario.num_users * self.codec.blocks_per_user
+        self.bits_per_slot = self.blocks_per_slot * scenario.num_info_bits
         self._channel = TimeChannel(
             scenario,
             num_users=scenario.num_users,
@@ -173,7 +176,7 @@ class Link:
         if self._channel.num_knots > 1:
             means = ofdm.window_means(self.scenario, self.fft_offset, self._channel.num_samples)
             taps = (means @ self._channel.weights_of_knots()).astype(taps.dtype) @ taps
-        return tf.constant(taps)
+        return self._layers.seen(tf.constant(taps))
 
     def demap(self, x_hat: tf.Tensor, no_eff: tf.Tensor) -> tf.Tensor:
         """Returns exact LLRs ``[B, num_users, S, n]`` of equalized symbols; positive means bit 1.
@@ -182,7 +185,7 @@ class Link:
             x_hat: ``[B, num_users, S, D]`` complex.
             no_eff: their error variance, of the same shape or one that broadcasts to it.
         """
-        return self._demapper(x_hat, tf.cast(no_eff, self._rdtype))
+        return self._layers.merge(self._demapper(x_hat, tf.cast(no_eff, self._rdtype)))
 
     def decode(self, llr: tf.Tensor) -> tf.Tensor:
         """Decides the information bits ``[B, num_users, S, k]`` from LLRs ``[B, num_users, S, n]``.
@@ -209,10 +212,10 @@ class Link:
         s = self.scenario
         rate = 1.0 if s.coderate is None else s.coderate
         no = 1 / (10 ** (ebno_db / 10) * s.num_bits_per_symbol * rate)
-        bits = self._source([batch_size, s.num_users, s.num_tx_ant, self.codec.k])
+        bits = self._source([batch_size, s.num_users, self.codec.blocks_per_user, self.codec.k])
         coded_bits = self.codec.encode(bits)
-        x = self._grid_mapper(self._mapper(coded_bits))
-        x_time = self._impair("tx", ofdm.modulate(x, s), no)
+        x = self._grid_mapper(self._layers.split(self._mapper(coded_bits)))
+        x_time = self._impair("tx", ofdm.modulate(self._layers.precode(x), s), no)
         taps = self._channel.taps(batch_size)
         y_time = self._channel.apply(x_time, taps)
         if self._interferer is not None:
@@ -225,7 +228,7 @@ class Link:
             y_time,
             self.demodulate(y_time, self.fft_offset),
             no,
-            self._channel.at_samples(taps),
+            self._layers.seen(self._channel.at_samples(taps)),
         )
 
     def _noise(self, shape: tf.Tensor, no: tf.Tensor) -> tf.Tensor:

@@ -13,6 +13,8 @@ from sims.receivers.bptt import bptt, go_together
 from sims.receivers.delay_limited import ls_delay_limited
 from sims.receivers.esn import esn, has_enough_pilots
 from sims.receivers.genie import perfect_csi
+from sims.receivers.identified import fits_the_symbol
+from sims.receivers.identified import wiener as identified_wiener
 from sims.receivers.interpolated import (
     lmmse_interpolator,
     ls_lin,
@@ -22,6 +24,13 @@ from sims.receivers.interpolated import (
 from sims.receivers.joint_lmmse import joint_lmmse
 from sims.receivers.nonlinear import ep, kbest, several_streams
 from sims.receivers.ours import can_be_trained, fixed_pole
+from sims.receivers.pusch import (
+    is_pusch,
+    is_pusch_without_precoder,
+    pusch,
+    pusch_perfect,
+    pusch_time,
+)
 from sims.receivers.wiener import fits_the_grid, genie_wiener
 
 _ours = partial(Receiver, requires=can_be_trained)
@@ -42,6 +51,9 @@ RECEIVERS: dict[str, Receiver] = {
         partial(fixed_pole, tracking=True), "fixed poles, moving", revision=2
     ),
     "window": _ours(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
+    "wiener": Receiver(
+        identified_wiener, "identified taps, Wiener in time", requires=fits_the_symbol
+    ),
     "perfect_csi": Receiver(perfect_csi, "perfect CSI, one tap", genie=True),
     "genie_wiener": Receiver(
         genie_wiener, "true taps, Wiener in time", genie=True, revision=2, requires=fits_the_grid
@@ -58,6 +70,14 @@ RECEIVERS: dict[str, Receiver] = {
         slow=True,
         requires=orthogonal_pilots,
     ),
+    "pusch_ls": Receiver(pusch, "PUSCHReceiver, LS", requires=is_pusch),
+    "pusch_perfect": Receiver(
+        pusch_perfect,
+        "PUSCHReceiver, perfect CSI",
+        genie=True,
+        requires=is_pusch_without_precoder,
+    ),
+    "pusch_time": Receiver(pusch_time, "PUSCH in time, fixed poles", requires=is_pusch),
     "kbest": Receiver(kbest, "K-Best, joint LMMSE", slow=True, requires=several_streams),
     "ep": Receiver(ep, "EP, joint LMMSE", revision=2, requires=several_streams),
     "esn": Receiver(esn, "tanh ESN", revision=2, requires=has_enough_pilots),

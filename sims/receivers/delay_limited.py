@@ -50,7 +50,7 @@ def delay_limited_estimator(link: Link, *, time: TimeModel = "auto") -> Estimato
     last = max(link.scenario.cp_length, link.l_max)
     lags = limited_lags(pilots, link.l_min, last, basis.shape[1])
     parts = least_squares(pilots, lags, basis)
-    streams = (link.scenario.num_users, link.scenario.num_tx_ant)
+    streams = (link.scenario.num_users, int(link.resource_grid.num_streams_per_tx))
     return linear_estimator(link, pilots, parts.weights, basis, parts.noise_gain, streams)
 
 

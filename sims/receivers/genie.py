@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from rx_fixedpole.receivers.prefix import lost_share
 from sims.link import Link, Slots
 from sims.receivers.detection import lmmse_receiver
 from sims.receivers.grid import pilot_grid
-from sims.receivers.waveform import lost_share
 
 
 def perfect_csi(link: Link) -> Callable[[Slots], tf.Tensor]:

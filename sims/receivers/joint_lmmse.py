@@ -43,7 +43,7 @@ def joint_lmmse_estimator(link: Link, *, num_drops: int = 1024) -> Estimator:
     """
     pilots = pilot_grid(link.resource_grid)
     filters = joint_filters(pilots, true_covariance(link, num_drops))
-    streams = (link.scenario.num_users, link.scenario.num_tx_ant)
+    streams = (link.scenario.num_users, int(link.resource_grid.num_streams_per_tx))
     return _estimator(link, pilots, filters, streams)
 
 

@@ -51,7 +51,9 @@ def _trained(
 ) -> Network:
     # Pilots alone are looked at, so the code does not matter; a link of its own, lest the sweep's
     # be traced for another batch size.
-    practice = Link(scenario.replace(coderate=None), precision=precision)
+    if not scenario.has_transport_blocks:
+        scenario = scenario.replace(coderate=None)
+    practice = Link(scenario, precision=precision)
     network = recurrence.make(scenario.num_rx_ant)
     receiver = LearnedReceiver(practice, network, None, frame)
     rng = np.random.default_rng(_SEED)

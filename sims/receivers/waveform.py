@@ -61,27 +61,6 @@ class Waveform:
         return tf.signal.fftshift(tf.signal.fft(windows) * tf.constant(ramp, windows.dtype), -1)
 
 
-def lost_share(lags: np.ndarray, first: int, cp_length: int, fft_size: int) -> np.ndarray:
-    """Share e / fft_size of the FFT window that a tap e samples out of the prefix's reach loses.
-
-    Such a tap keeps the gain 1 - share and turns 2 share - share^2 of its power into interference
-    between symbols and subcarriers.
-
-    Args:
-        lags: int, in samples.
-        first: first lag within reach; the last one is first + cp_length.
-        cp_length, fft_size: of the grid.
-
-    Returns:
-        float64, in 0 .. 1.
-
-    >>> lost_share(np.array([-2, 0, 4, 6]), first=0, cp_length=4, fft_size=64)
-    array([0.03125, 0.     , 0.     , 0.03125])
-    """
-    excess = np.maximum(np.maximum(first - lags, lags - first - cp_length), 0)
-    return np.minimum(excess / fft_size, 1.0)
-
-
 def data_elements(link: Link) -> Callable[[tf.Tensor], tf.Tensor]:
     """Gather every stream's data symbols: [B, U*S, M, K] -> [B, U, S, D]."""
     mask = np.asarray(link.resource_grid.pilot_pattern.mask).astype(bool)

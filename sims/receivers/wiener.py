@@ -24,10 +24,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from rx_fixedpole.receivers.prefix import lost_share
 from sims.link import Link, Slots
 from sims.receivers.base import COUNT, Options
 from sims.receivers.grid import fourier, pilot_grid
-from sims.receivers.waveform import Waveform, data_elements, lost_share
+from sims.receivers.waveform import Waveform, data_elements
 from sims.scenario import Scenario
 
 _WINDOW = 64

@@ -6,8 +6,9 @@ from typing import Any
 
 from sims.scenario.checks import CHANNELS, PILOT_PATTERNS
 from sims.scenario.model import Scenario
+from sims.scenario.pusch import PUSCHScenario
 
-__all__ = ["CHANNELS", "PILOT_PATTERNS", "SCENARIOS", "Scenario"]
+__all__ = ["CHANNELS", "PILOT_PATTERNS", "SCENARIOS", "PUSCHScenario", "Scenario"]
 
 _TDL_200NS: dict[str, Any] = {
     "fft_size": 128,
@@ -16,7 +17,10 @@ _TDL_200NS: dict[str, Any] = {
     "delay_spread": 200e-9,
 }
 
-# All presets: 3.5 GHz, 30 kHz, 14 symbols, pilots on symbols 2 and 11, LDPC rate 1/2.
+_TDL_C_PUSCH: dict[str, Any] = {"channel": "tdl-c", "delay_spread": 300e-9, "num_rx_ant": 2}
+
+# All presets: 3.5 GHz, 30 kHz, 14 symbols, pilots on symbols 2 and 11, LDPC rate 1/2 or
+# PUSCH with MCS 14.
 SCENARIOS: dict[str, Scenario] = {
     s.name: s
     for s in (
@@ -91,5 +95,7 @@ SCENARIOS: dict[str, Scenario] = {
             num_bits_per_symbol=2,
             coderate=None,
         ),
+        PUSCHScenario(name="pusch_4prb", **_TDL_C_PUSCH),
+        PUSCHScenario(name="pusch_52prb", **_TDL_C_PUSCH, num_prb=52),
     )
 }

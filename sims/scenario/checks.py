@@ -171,7 +171,7 @@ def _channel(s: Scenario) -> None:
 
 
 def _code(s: Scenario) -> None:
-    if s.coderate is None:
+    if s.coderate is None or s.has_transport_blocks:
         return
     low, high = LDPC_RATES
     _require(low <= s.coderate <= high, "coderate", f"None or in {low:g}..{high:g}", s)

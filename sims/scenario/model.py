@@ -104,7 +104,7 @@ class Scenario:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns a dictionary of plain values, ready for `json.dumps`."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
         return json.loads(json.dumps(values))
 
     @classmethod
@@ -112,7 +112,8 @@ class Scenario:
         """Makes the scenario of a dictionary, the inverse of `to_dict`.
 
         Args:
-            values: field name -> value; fields with a default may be left out.
+            values: field name -> value; fields with a default may be left out. Scenarios of
+                another waveform than this class' have the field `waveform`, see WAVEFORMS.
 
         Returns:
             The scenario.
@@ -120,10 +121,11 @@ class Scenario:
         Raises:
             ValueError: for an unknown or a missing field.
         """
-        known = [f.name for f in dataclasses.fields(cls)]
+        cls = WAVEFORMS.get(str(values.get("waveform")), cls)
+        fields = [f for f in dataclasses.fields(cls) if f.init]
         for key in values:
-            checks.known("field of a scenario", key, known)
-        missing = [f.name for f in dataclasses.fields(cls) if _required(f) and f.name not in values]
+            checks.known("field of a scenario", key, [f.name for f in fields])
+        missing = [f.name for f in fields if _required(f) and f.name not in values]
         if missing:
             raise ValueError(f"a scenario needs the fields {', '.join(missing)}")
         return cls(**copy.deepcopy(dict(values)))
@@ -160,6 +162,16 @@ class Scenario:
     def num_streams(self) -> int:
         """Streams of all users together."""
         return self.num_users * self.num_tx_ant
+
+    @property
+    def sent_power(self) -> float:
+        """Mean power of all users together, over their antennas, on a resource element."""
+        return self.num_streams
+
+    @property
+    def has_transport_blocks(self) -> bool:
+        """Whether a user's streams share blocks, which are segmented for the code."""
+        return False
 
     @property
     def sample_rate(self) -> float:
@@ -202,6 +214,10 @@ class Scenario:
             return self.l_min, 6
         longest = max(_model_delays(self.channel)) * self.delay_spread
         return self.l_min, math.ceil(longest * self.sample_rate) + 6
+
+
+# Scenarios with fields of their own: value of their field `waveform` -> class.
+WAVEFORMS: dict[str, type[Scenario]] = {}
 
 
 def _required(f: dataclasses.Field) -> bool:

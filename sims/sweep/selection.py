@@ -43,7 +43,7 @@ def choose_scenario(scenario: str | Mapping[str, Any], overrides: Sequence[str] 
         chosen = Scenario.from_dict(scenario)
     changes = _assignments("field", overrides)
     for name in changes:
-        known("field of a scenario", name, [f.name for f in dataclasses.fields(Scenario)])
+        known("field of a scenario", name, [f.name for f in dataclasses.fields(chosen) if f.init])
     return chosen.replace(**changes) if changes else chosen
 
 

@@ -1,0 +1,281 @@
+"""The Wiener equalizer: a time-domain linear MMSE filter from the channel that was identified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+from sionna.phy import Block
+from sionna.phy.mimo import StreamManagement
+from sionna.phy.ofdm import ResourceGrid
+
+from rx_fixedpole import _backend
+from rx_fixedpole._backend import Tensor
+
+from . import arguments
+from .anchors import anchors
+from .demodulation import advance, demodulate
+from .frontend import TimeFrontEnd, antenna_responses
+from .layout import StreamLayout, noise_variance
+from .mmse import MMSEDesign
+from .pilots import pilot_groups
+from .reliability import LARGEST_ERROR, SMALLEST_ERROR, Reliability
+from .residual import PilotResidual
+
+# (y [B, R, A, M, fft_size], no [B, R, A]) -> h_hat [B, R, A, num_tx, S, M, K], err_var
+Estimator = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+# Filter length: an inverse is longer than the channel, and the prefix does not tell its length.
+LONGEST_WINDOW = 64
+# Taps are looked for from here on at least: a fractional delay has forerunners.
+FIRST_LAG = -8
+# Filters a slot where the pilots can show that the channel moves.
+NUM_FILTERS = 5
+
+
+class _Filtered(NamedTuple):
+    """One receiver's filters at J times in the slot, N subcarriers."""
+
+    outputs: Tensor  # [B, J, S, M, N] unbiased
+    known: Tensor  # [B, J, S, N] error variance as far as taps, noise and err_var tell it
+    learnt: Tensor  # [B, J, S, N] the part of it due to err_var
+
+
+class WienerEqualizer(Block):
+    r"""Equalizes OFDM slots by the linear MMSE filter of the channel that an estimator identifies.
+
+    .. math:: \hat x_s[n] = \sum_{a} \sum_{w=0}^{W-1} w^*_{s,a,w}\, y_a[n + d - w], \qquad
+              w = (H R_x H^H + (N_0 + \mathrm{err}) I)^{-1} H R_x e_d
+
+    with all antennas and streams stacked, H the convolution with the taps behind the estimate and
+    R_x the correlation of the transmitted waveform, see :mod:`rx_fixedpole.receivers.mmse`. The
+    DFT of the output over each OFDM symbol, divided by its own gain on every subcarrier, estimates
+    the resource elements. The cyclic prefix may be shorter than the channel, or missing.
+
+    Args:
+        resource_grid: Sionna's ``ResourceGrid`` with pilots, any guards and DC null.
+        stream_management: Sionna's ``StreamManagement``, which tells which receiver detects
+            which streams.
+        estimator: called as Sionna's ``LSChannelEstimator``: ``(y [B, R, A, M, fft_size],
+            no [B, R, A]) -> h_hat [B, R, A, num_tx, S, M, K], err_var`` of that shape or one that
+            broadcasts to it, on the K occupied subcarriers. It is asked twice a slot: with the
+            thermal noise, then with all the noise that its first answer leaves on the pilots.
+        window: filter length W >= 1 an antenna, in samples. None: 64, or half of the subcarriers
+            if that is less.
+        delay: decision delay d in samples, the reach into the future of the output. None: half of
+            ``window``.
+        l_min: time of the first received sample relative to the first transmitted one, <= 0, as
+            for Sionna's ``OFDMDemodulator``.
+        num_filters: filters a slot, each for the channel at its time, evenly spaced and
+            interpolated between; one filter takes the mean channel. None: 5 if there are pilots
+            on two OFDM symbols, which can show that the channel moves, else 1.
+        precision: ``"single"``, ``"double"`` or None for Sionna's default.
+
+    Input:
+        y: ``[B, R, A, T]`` complex samples with ``T >= num_time_samples``.
+        no: noise variance ``E|w|^2``, scalar or the first axes of ``[B, R, A]``.
+
+    Output:
+        x_hat: ``[B, num_tx, S, D]`` complex, unbiased estimates of the data symbols.
+        no_eff: ``[B, num_tx, S, D]`` real, their error variance, from the taps, the noise, the
+            estimator's ``err_var`` and the errors on the pilots; both are what Sionna's
+            ``Demapper`` takes.
+
+    Raises:
+        TypeError, ValueError: if an argument is of the wrong kind or range.
+
+    Notes:
+        Cost a slot: ``num_filters`` Cholesky factors of order ``A W`` in double precision. Taps
+        are sought at half as many lags as subcarriers, from ``min(l_min, -8)`` on. The estimator
+        hears the ISI of a short prefix as noise: that is where the error floors at high SNR.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from sionna.phy.mimo import StreamManagement
+        >>> from sionna.phy.ofdm import LSChannelEstimator, ResourceGrid
+        >>> grid = ResourceGrid(4, 64, 30e3, cyclic_prefix_length=2, pilot_pattern="kronecker",
+        ...                     pilot_ofdm_symbol_indices=[1])
+        >>> equalizer = WienerEqualizer(grid, StreamManagement([[1]], 1), l_min=0,
+        ...                             estimator=LSChannelEstimator(grid))
+        >>> x_hat, no_eff = equalizer(tf.ones([2, 1, 1, 264], tf.complex64), 0.1)
+        >>> x_hat.shape.as_list()
+        [2, 1, 1, 192]
+    """
+
+    def __init__(
+        self,
+        resource_grid: ResourceGrid,
+        stream_management: StreamManagement,
+        *,
+        estimator: Estimator,
+        window: int | None = None,
+        delay: int | None = None,
+        l_min: int = -6,
+        num_filters: int | None = None,
+        precision: str | None = None,
+    ) -> None:
+        super().__init__(precision=precision)
+        arguments.sionna_objects(resource_grid, stream_management)
+        if not callable(estimator):
+            raise TypeError(f"estimator must be callable as estimator(y, no), got {estimator!r}")
+        self._estimator = estimator
+        self._l_min = arguments.integer(l_min, "l_min")
+        if self._l_min > 0:
+            raise ValueError(f"l_min must be <= 0, got {l_min}")
+        self._size = int(resource_grid.fft_size)
+        self._prefix = int(resource_grid.cyclic_prefix_length)
+        self._num_symbols = int(resource_grid.num_ofdm_symbols)
+        self._grid, self._dtype = resource_grid, "complex64"
+        if str(self.precision) == "double":
+            self._dtype = "complex128"
+        self._real = _backend.REAL_OF[self._dtype]
+        self._layout = StreamLayout(resource_grid, stream_management)
+        self._groups = pilot_groups(resource_grid)
+        self._order = np.argsort(np.concatenate([group.streams for group in self._groups]))
+        self._residual = PilotResidual(resource_grid)
+        occupied = np.asarray(resource_grid.effective_subcarrier_ind)
+        self._reliability = [
+            Reliability(group.elements % self._size, occupied, self._size) for group in self._groups
+        ]
+        window = self._window(window)
+        delay = window // 2 if delay is None else arguments.integer(delay, "delay")
+        # Centred on the prefix, as the channel with its filter reaches both ways
+        shift = -(self._prefix // 2)
+        self._capture = -min(self._prefix // 2, -self._l_min)
+        first = min(self._l_min, FIRST_LAG)
+        self._design = MMSEDesign(resource_grid, window, delay, first, (self._capture, shift))
+        self._front_end = TimeFrontEnd(
+            resource_grid, np.zeros(0), "orthonormal", window, delay + shift, self._dtype,
+            l_min=self._l_min,
+        )  # fmt: skip
+        self._delay_ramp = advance(self._size, -shift)
+        if num_filters is None:
+            symbols = [len(np.unique(g.elements // self._size)) for g in self._groups]
+            num_filters = NUM_FILTERS if min(symbols) > 1 else 1
+        number = arguments.integer(num_filters, "num_filters", at_least=1)
+        self._mixing, self._times = anchors(self._num_symbols, min(number, self._num_symbols))
+
+    def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
+        """Identify the channel of every slot and equalize its data."""
+        y = self._checked(y)
+        no = noise_variance(no, tuple(y.shape[:3]), self._real)
+        rows = ops.reshape(y, (-1, *y.shape[2:]))
+        no = no + 0 * ops.real(rows[:, 0, 0])
+        h, err_var, seen = self._identify(y, no)
+        filtered = self._filter(rows, h, err_var, no)
+        outputs = self._over_time(filtered.outputs)
+        known, learnt = filtered.known[:, :, :, None], filtered.learnt[:, :, :, None]
+        # The channel was fitted to the pilots and to the thermal noise on them, which takes away
+        # there what it adds elsewhere; what the prefix lets in is no noise to the filters.
+        fitted = ops.reshape(2.0 * no / _backend.at_least(seen, 1e-30), (-1, 1, 1, 1))
+        error = self._error(outputs, self._over_time(known), fitted * self._over_time(learnt))
+        return self._layout.data(outputs), self._layout.data(error / (1.0 - error))
+
+    def _identify(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``h_hat [B R, A, S, M, K]``, its error variance, and the noise behind it, ``[B R]``.
+
+        The estimator is asked twice: a prefix that is too short adds to the noise that it sees,
+        and how much is told by what the first estimate leaves of the pilots.
+        """
+        spectra = demodulate(y, self._grid, self._l_min, self._capture)
+        sizes = (-1, y.shape[1], y.shape[2])
+        shape = (-1, y.shape[2], self._layout.num_streams, self._num_symbols)
+
+        def estimate(variance: Tensor) -> tuple[Tensor, Tensor]:
+            variance = ops.reshape(variance[:, None] + ops.zeros((y.shape[2],), self._real), sizes)
+            h, err_var = self._estimator(spectra, variance)
+            err_var = ops.cast(err_var, self._real) + ops.zeros_like(ops.real(h))
+            h, err_var = (ops.reshape(x, (*shape, x.shape[-1])) for x in (h, err_var))
+            return ops.cast(h, self._dtype), err_var
+
+        flat = ops.reshape(spectra, (-1, y.shape[2], self._num_symbols * self._size))
+        seen = ops.mean(self._residual.variance(flat, *estimate(no)), axis=-1)
+        seen = _backend.at_least(seen, no)
+        return *estimate(seen), seen
+
+    def _filter(self, y: Tensor, h: Tensor, err_var: Tensor, no: Tensor) -> _Filtered:
+        """Design the filters, apply them, and tell what they leave."""
+        num_ant, num_streams, num_times = y.shape[1], h.shape[2], len(self._times)
+        times = _backend.constant(self._times, self._dtype)
+        then = ops.transpose(times @ h, (0, 3, 1, 2, 4))
+        err_var = ops.transpose(ops.real(times) @ err_var, (0, 3, 1, 2, 4))
+        err_var = ops.reshape(err_var, (-1, *err_var.shape[2:]))
+        err_var = ops.mean(ops.sum(err_var, axis=2), axis=(1, 2))  # [B J]
+        taps, removed = self._design.taps(ops.reshape(then, (-1, *then.shape[2:])))
+        err_var = self._design.remaining(err_var, removed)
+        thermal = ops.repeat(no, num_times)
+        load = ops.cast(thermal + err_var, "float64")
+        weights = self._design.filters(taps, load)
+        response = self._design.response(weights, taps)
+        weights = ops.cast(weights, self._dtype)
+        gain = ops.cast(response.gain, self._dtype)
+        power = _backend.at_least(_backend.power(gain), 1e-30)
+        squared = antenna_responses(weights, self._front_end.responses, self._dtype)
+        squared = ops.sum(_backend.power(squared), axis=2)  # [B J, S, N]
+        learnt = err_var[:, None, None] * squared / power
+        known = ops.cast(response.leak, self._real) / power + learnt
+        known = known + thermal[:, None, None] * squared / power
+        inverse = ops.conj(gain) / ops.cast(power, self._dtype)
+        inverse = inverse * _backend.constant(self._delay_ramp, self._dtype)
+        rows = (-1, num_times, num_ant * self._design.window, num_streams)
+        weights = ops.transpose(ops.reshape(weights, rows), (0, 2, 1, 3))
+        weights = ops.reshape(weights, (-1, rows[2], num_times * num_streams))
+        outputs = self._front_end.apply(y, weights)
+        split = (-1, num_times, num_streams)
+        outputs = ops.reshape(outputs, (*split, *outputs.shape[2:]))
+        inverse = ops.reshape(inverse, (*split, 1, self._size))
+        known, learnt = (ops.reshape(x, (*split, self._size)) for x in (known, learnt))
+        return _Filtered(outputs * inverse, known, learnt)
+
+    def _error(self, outputs: Tensor, known: Tensor, optimism: Tensor) -> Tensor:
+        """Error variance ``[B, S, M, N]`` of the outputs once scaled by ``1 / (1 + known)``."""
+        known = ops.clip(known, SMALLEST_ERROR, 1e6)
+        expected = known / (1.0 + known)
+        optimism = optimism / ops.square(1.0 + known)
+        scaled = outputs / ops.cast(1.0 + known, self._dtype)
+        flat = (-1, outputs.shape[1], self._num_symbols * self._size)
+        scaled, optimism, predicted = (ops.reshape(x, flat) for x in (scaled, optimism, expected))
+        excess = []
+        for group, reliability in zip(self._groups, self._reliability, strict=True):
+            z, o, e = (
+                ops.take(ops.take(x, group.streams, axis=1), group.elements, axis=2)
+                for x in (scaled, optimism, predicted)
+            )
+            z = z - _backend.constant(group.targets.T, self._dtype)
+            near, far = reliability.averages(_backend.power(z) + o - e)
+            excess.append(_backend.at_least(0.5 * (near + far), 0.0))
+        excess = ops.take(ops.concatenate(excess, axis=1), self._order, axis=1)
+        return ops.clip(expected + excess[:, :, None], SMALLEST_ERROR, LARGEST_ERROR)
+
+    def _over_time(self, x: Tensor) -> Tensor:
+        """``[B, J, S, M or 1, N]`` at J times to ``[B, S, M, N]`` at those of the symbols."""
+        mixing = self._mixing.T[:, None, :, None]  # [J, 1, M, 1]
+        return ops.sum(x * _backend.constant(mixing, _backend.dtype(x)), axis=1)
+
+    def _window(self, window: int | None) -> int:
+        if window is None:
+            return max(1, min(LONGEST_WINDOW, self._size // 2))
+        window = arguments.integer(window, "window", at_least=1)
+        if window > self._size:
+            raise ValueError(f"window must be at most fft_size = {self._size}, got {window}")
+        return window
+
+    def _checked(self, y: Tensor) -> Tensor:
+        """``y`` in this precision, or an error that names what does not fit."""
+        y = _backend.require_complex(y, "y")
+        if len(y.shape) != 4:
+            raise ValueError(f"y must have shape [B, R, A, T], got {y.shape}")
+        if y.shape[1] != self._layout.num_rx:
+            raise ValueError(
+                f"y must have the {self._layout.num_rx} receivers of stream_management on its "
+                f"second axis, got {y.shape[1]}"
+            )
+        needed = int(self._grid.num_time_samples)
+        if y.shape[-1] is None or y.shape[-1] < needed:
+            raise ValueError(
+                f"y must have at least the {needed} samples of resource_grid on its last axis, a "
+                f"number that is known when a graph is traced, got {y.shape[-1]}"
+            )
+        return ops.cast(y, self._dtype)
