@@ -98,6 +98,13 @@ if NAME == "tensorflow":
 elif NAME == "torch":
     import torch as _torch
 
+    def _factor(a: Tensor) -> Tensor:
+        """Cholesky factor; on a GPU NaN where there is none: an error would have to wait for it."""
+        if not a.is_cuda:
+            return _torch.linalg.cholesky(a)
+        lower, info = _torch.linalg.cholesky_ex(a)
+        return lower.masked_fill((info > 0)[..., None, None], float("nan"))
+
     def adjoint_product(a: Tensor, b: Tensor) -> Tensor:
         """``a^H @ b`` over the last two axes, without a copy of ``a``."""
         return a.mH @ b
@@ -108,11 +115,13 @@ elif NAME == "torch":
 
     def cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
         """``x`` with ``a @ x = b``, ``a`` Hermitian positive definite ``[..., F, F]``."""
-        return _torch.cholesky_solve(b, _torch.linalg.cholesky(a))
+        lower = _factor(a)
+        half = _torch.linalg.solve_triangular(lower, b, upper=False)
+        return _torch.linalg.solve_triangular(lower.mH, half, upper=True)
 
     def inverse_factor(a: Tensor) -> Tensor:
         """Lower triangular ``R`` with ``R^H R = a^-1``, ``a`` Hermitian positive definite."""
-        lower = _torch.linalg.cholesky(a)
+        lower = _factor(a)
         identity = _torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
         return _torch.linalg.solve_triangular(lower, identity, upper=False)
 

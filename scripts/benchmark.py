@@ -19,6 +19,7 @@ The peers (ReservoirPy) come with the extra "benchmark"; what is not there is no
   %(prog)s --filter 1 '9*' gram       by label or a part of the title
   %(prog)s --json results/benchmark.json --threads 1
   %(prog)s --device gpu --filter 1 2 '9*'
+  KERAS_BACKEND=torch %(prog)s --device cuda   without TensorFlow and Sionna: what needs neither
 """
 
 
@@ -36,7 +37,7 @@ def make_parser() -> Parser:
     add("--json", type=str | None, default=None, metavar="FILE", help="keep the numbers here")
     add("--rounds", type=int, default=15, metavar="N", help="turns of every comparison")
     add("--threads", type=int | None, default=None, metavar="N", help="default: all cores")
-    add("--device", choices=["cpu", "gpu"], default="cpu", help="where TensorFlow computes")
+    add("--device", choices=["cpu", "gpu", "cuda"], default="cpu", help="cuda: gpu")
     add("--list", action="store_true", help="list the bars, and exit")
     return parser
 
@@ -60,23 +61,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sims.sweep.quiet import quiet_stderr
 
     with quiet_stderr():
-        import tensorflow as tf
-
-        tf.get_logger().setLevel("ERROR")  # every bar traces a link of its own, and means to
-        from sims.benchmark import BARS, Budget
+        from sims.benchmark import BARS, Budget, engine
         from sims.benchmark.run import choose, run
     if given.list:
         for label, bar in BARS.items():
             limit = "" if bar.sense == "info" else f"{bar.sense} {bar.limit:g}"
             print(f"{label:4} {bar.title:70} {limit}")
         return 0
-    if given.device == "gpu" and not tf.config.list_physical_devices("GPU"):
-        parser.error("--device gpu: TensorFlow sees no GPU")
+    device = "cpu" if given.device == "cpu" else "gpu"
+    if device == "gpu" and engine.gpu_name() is None:
+        parser.error(f"--device {given.device}: {engine.TITLE} sees no GPU")
     try:
         bars = choose(given.filter)
     except ValueError as error:
         parser.error(f"--filter: {error}")
-    budget = Budget(given.rounds, given.threads, given.device)
+    budget = Budget(given.rounds, given.threads, device)
     table = run(bars, budget, None if given.json is None else Path(given.json))
     print(f"\n{table}")
     return 0

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rx_fixedpole import FixedPoleEqualizer, poles
 from rx_fixedpole.readout import Ridge
 from scripts import benchmark
-from sims.benchmark import BARS, Bar, Budget, Found, naive, recurrences, timing
+from sims.benchmark import BARS, Bar, Budget, Found, naive, recurrences, slots, timing
 from sims.benchmark.run import choose, run
 from sims.benchmark.timing import compare, interleaved
+from sims.link import Link
+from sims.scenario import SCENARIOS
 from tests.oracles import driven_states, tolerance
 
 pytestmark = pytest.mark.tensorflow_only
@@ -77,6 +80,30 @@ def test_both_sides_of_a_slot_give_the_same():
     given = recurrences.problem(1, 420, 6)
     ours, theirs = recurrences.our_slot(given)(), recurrences.naive_slot(given)()
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("num_poles", [0, 8])
+def test_the_timed_receiver_is_the_equalizer(num_poles):
+    link = Link(SCENARIOS["cdl_2x2"])
+    sent = link.transmit(2, 10.0)
+    grid = slots.Grid()
+    targets = sent.x[0].numpy().reshape(slots.STREAMS, -1)[:, grid.elements(pilots=True)].T
+    ours = slots.Receiver(grid, targets, 2, num_poles, "ard")
+    found, variance = ours(sent.y_time[:, 0], tf.reshape(sent.no, [1]))
+    ring = poles.ring(num_poles, radius=slots.RING_RADIUS) if num_poles else None
+    block = FixedPoleEqualizer(
+        link.resource_grid, link.stream_management, poles=ring, l_min=slots.L_MIN
+    )
+    expected, no_eff = block(sent.y_time, sent.no)
+    shape = tuple(found.shape)
+    np.testing.assert_allclose(found, tf.reshape(expected, shape), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(variance, tf.reshape(no_eff, shape), rtol=1e-3)
+
+
+def test_a_limit_for_a_device_is_information_on_another():
+    bar = Bar("x", "at most", 0.5, lambda budget: Found(2.0), "gpu")
+    assert bar.on("gpu") is bar
+    assert bar.on("cpu").verdict(2.0) == "" and bar.on("cpu").title == "x"
 
 
 def test_bars_are_chosen_by_label_and_title():

@@ -1,13 +1,39 @@
-"""Receivers as Sionna Blocks, each trained on the pilots of every slot it sees."""
+"""Receivers as Sionna Blocks, each trained on the pilots of every slot it sees.
 
-from .detector import FixedPoleDetector
-from .equalizer import FixedPoleEqualizer
-from .pusch import TimeDomainPUSCHReceiver
-from .wiener import WienerEqualizer
+What they compute (front ends, reliability) imports without Sionna.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .detector import FixedPoleDetector
+    from .equalizer import FixedPoleEqualizer
+    from .estimator import FixedPoleChannelEstimator
+    from .pusch import TimeDomainPUSCHReceiver
+    from .wiener import WienerEqualizer
+
+_HOMES = {
+    "FixedPoleChannelEstimator": "estimator",
+    "FixedPoleDetector": "detector",
+    "FixedPoleEqualizer": "equalizer",
+    "TimeDomainPUSCHReceiver": "pusch",
+    "WienerEqualizer": "wiener",
+}
 
 __all__ = [
+    "FixedPoleChannelEstimator",
     "FixedPoleDetector",
     "FixedPoleEqualizer",
     "TimeDomainPUSCHReceiver",
     "WienerEqualizer",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a Block when it is first asked for."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

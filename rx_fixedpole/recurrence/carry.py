@@ -3,7 +3,8 @@
 ``s[c] = s[c-1] A^L + ends[c]`` is a short loop over a few hundred chunks where outputs are wanted,
 and a long one where every state is: there L = 1. Compiled, it beats every parallel scan, but a
 compiled loop has no derivative of its own. Its derivative is the same loop, conjugated and run
-backwards (the adjoint filter), and is written here.
+backwards (the adjoint filter), and is written here. Where loops are not compiled, every step is a
+call, and passes that reach twice as far each time are faster.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ def carry(ends: Tensor, power: Tensor, initial: Tensor) -> Tensor:
     Returns:
         ``[B, C, D, K]``.
     """
-    scan = _matrix_scan if len(power.shape) == 2 else _diagonal_scan
-    return scan(ends, power, initial)
+    matrix = len(power.shape) == 2
+    if not _backend.LOOPS_ARE_COMPILED:
+        return _doubled(ends, power, initial, matrix)
+    return (_matrix_scan if matrix else _diagonal_scan)(ends, power, initial)
 
 
 def carry_mixed(u: Tensor, weights: Tensor, power: Tensor, initial: Tensor) -> Tensor:
@@ -46,6 +49,23 @@ def carry_mixed(u: Tensor, weights: Tensor, power: Tensor, initial: Tensor) -> T
         initial: ``[B, K]``, the state before the first sample.
     """
     return _mixing_scan(u, weights, power, initial)
+
+
+def _doubled(ends: Tensor, power: Tensor, initial: Tensor, matrix: bool) -> Tensor:
+    """:func:`carry` in ``log2(C)`` passes over all chunks, where every step of a loop is a call.
+
+    After the pass j a state holds what the last 2^j chunks have added to it.
+    """
+    states = ops.concatenate([initial[:, None], ends + ops.zeros_like(initial[:, None])], axis=1)
+    power = power if matrix else power[:, None]
+    reach = 1
+    while reach < states.shape[1]:
+        earlier = states[:, :-reach]
+        moved = earlier @ power if matrix else earlier * power
+        states = ops.concatenate([states[:, :reach], states[:, reach:] + moved], axis=1)
+        power = power @ power if matrix else power * power
+        reach *= 2
+    return states[:, 1:]
 
 
 # Loops of their own, not one with branches: a trace that serves all shapes does not know the rank.

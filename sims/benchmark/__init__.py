@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sims.benchmark import memory, peers, precision, receivers, recurrences, sweeping
-from sims.benchmark.bar import Bar, Budget, Found
+from sims.benchmark import memory, precision, recurrences, slots
+from sims.benchmark.bar import Bar, Budget, Found, later
 
 __all__ = ["BARS", "Bar", "Budget", "Found"]
 
 _MIMO = "FixedPoleEqualizer, defaults, over Sionna LS + LMMSE"
+_SLOT = "fit + detect of one slot, p99 in ms, 2 streams"
 # Label -> bar. B slots, T samples, K poles; 4 inputs and 2 outputs throughout.
 BARS: dict[str, Bar] = {
     "1": Bar(
@@ -56,25 +57,30 @@ BARS: dict[str, Bar] = {
         recurrences.slot_speed(64, 1024, 64),
     ),
     "7": Bar(
-        "train + output over Sionna LS + LMMSE, FFT 256", "at most", 0.25, receivers.slot_share
+        "train + output over Sionna LS + LMMSE, FFT 256", "at most", 0.25,
+        later("receivers.slot_share"),
     ),
-    "8a": Bar("train + output over ReservoirPy", "at least", 40, peers.against_reservoirpy),
+    "8a": Bar(
+        "train + output over ReservoirPy", "at least", 40, later("peers.against_reservoirpy")
+    ),
     "8b": Bar(
-        "train + output over one GRU step, XLA", "at least", 15, peers.against_bptt_step("GRU")
+        "train + output over one GRU step, XLA", "at least", 15,
+        later("peers.against_bptt_step", "GRU"),
     ),
     "8c": Bar(
-        "train + output over one LSTM step, XLA", "info", 0, peers.against_bptt_step("LSTM")
+        "train + output over one LSTM step, XLA", "info", 0,
+        later("peers.against_bptt_step", "LSTM"),
     ),
     "8d": Bar(
         "train + output over one SimpleRNN step, XLA", "info", 0,
-        peers.against_bptt_step("SimpleRNN"),
+        later("peers.against_bptt_step", "SimpleRNN"),
     ),
-    "8e": Bar("train + output over GRU forward", "info", 0, peers.against_forward("GRU")),
-    "8f": Bar("train + output over a NumPy ESN loop", "info", 0, peers.against_numpy_loop),
-    "9a": Bar(f"{_MIMO}, 2x2, 32 slots", "at most", 0.6, receivers.equalizer_share(2, 32)),
-    "9b": Bar(f"{_MIMO}, 4x4, 32 slots", "at most", 0.6, receivers.equalizer_share(4, 32)),
-    "9c": Bar(f"{_MIMO}, 2x2, 1 slot", "at most", 1.2, receivers.equalizer_share(2, 1)),
-    "9d": Bar(f"{_MIMO}, 4x4, 1 slot", "at most", 1.2, receivers.equalizer_share(4, 1)),
+    "8e": Bar("train + output over GRU forward", "info", 0, later("peers.against_forward", "GRU")),
+    "8f": Bar("train + output over a NumPy ESN loop", "info", 0, later("peers.against_numpy_loop")),
+    "9a": Bar(f"{_MIMO}, 2x2, 32 slots", "at most", 0.6, later("receivers.equalizer_share", 2, 32)),
+    "9b": Bar(f"{_MIMO}, 4x4, 32 slots", "at most", 0.6, later("receivers.equalizer_share", 4, 32)),
+    "9c": Bar(f"{_MIMO}, 2x2, 1 slot", "at most", 1.2, later("receivers.equalizer_share", 2, 1)),
+    "9d": Bar(f"{_MIMO}, 4x4, 1 slot", "at most", 1.2, later("receivers.equalizer_share", 4, 1)),
     "10": Bar(
         "peak memory of output over states, B=64", "at most", 0.5, memory.output_memory("ours")
     ),
@@ -87,10 +93,24 @@ BARS: dict[str, Bar] = {
     "12K": Bar("growth of output in K", "at most", 1.1, recurrences.growth("K")),
     "12B": Bar("growth of output in B", "at most", 1.05, recurrences.growth("B")),
     "13": Bar(
-        "sweep of 5 receivers, share of the ideal", "at least", 0.85, sweeping.share_of_ideal
+        "sweep of 5 receivers, share of the ideal", "at least", 0.85,
+        later("sweeping.share_of_ideal"),
     ),
-    "13p": Bar("share of decoding in a sweep", "info", 0, sweeping.share_of_decoding),
+    "13p": Bar("share of decoding in a sweep", "info", 0, later("sweeping.share_of_decoding")),
     "13d": Bar(
-        "decoding all receivers at once over one by one", "info", 0, sweeping.batched_decodes
+        "decoding all receivers at once over one by one", "info", 0,
+        later("sweeping.batched_decodes"),
+    ),
+    # Milliseconds, which count on a GPU alone; a slot lasts 0.5 ms.
+    "14a": Bar(f"{_SLOT}, 2 antennas", "at most", 0.5, slots.latency(2), "gpu"),
+    "14b": Bar(f"{_SLOT}, 4 antennas", "at most", 0.5, slots.latency(4), "gpu"),
+    "14c": Bar(f"{_SLOT}, 2 antennas, 8 poles", "at most", 0.5, slots.latency(2, 8), "gpu"),
+    "14d": Bar(f"{_SLOT}, 4 antennas, 8 poles", "at most", 0.5, slots.latency(4, 8), "gpu"),
+    "14e": Bar(f"{_SLOT}, 2 antennas, Ridge", "info", 0, slots.latency(2, readout="ridge")),
+    "14f": Bar(f"{_SLOT}, 4 antennas, Ridge", "info", 0, slots.latency(4, readout="ridge")),
+    "14g": Bar("slots a second in batches of 64, 2 antennas", "info", 0, slots.throughput(2)),
+    "14h": Bar("slots a second in batches of 64, 4 antennas", "info", 0, slots.throughput(4)),
+    "14i": Bar(
+        "slots a second in batches of 64, 4 antennas, 8 poles", "info", 0, slots.throughput(4, 8)
     ),
 }  # fmt: skip

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from sims.benchmark import engine
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,7 @@ class Budget:
     Args:
         rounds: of every timed comparison, at least 15 for a result.
         threads: of an operation; None: as many as cores.
-        device: where TensorFlow computes, "cpu" or "gpu".
+        device: where Keras' backend computes, "cpu" or "gpu".
     """
 
     rounds: int = 15
@@ -46,12 +49,20 @@ class Bar:
         sense: whether the value must be "at least" or "at most" the limit; "info" has no limit.
         limit: the bar.
         measure: measures it.
+        device: the one on which the limit counts, "cpu" or "gpu"; None: on both.
     """
 
     title: str
     sense: Literal["at least", "at most", "info"]
     limit: float
     measure: Callable[[Budget], Found]
+    device: str | None = None
+
+    def on(self, device: str) -> Bar:
+        """The bar as it counts on a device."""
+        if self.device in (None, device):
+            return self
+        return replace(self, sense="info", limit=0.0)
 
     def verdict(self, value: float | None) -> str:
         """Say in one word how a value stands to the bar.
@@ -65,3 +76,17 @@ class Bar:
             return "not measured"
         reached = value >= self.limit if self.sense == "at least" else value <= self.limit
         return "met" if reached else "MISSED"
+
+
+def later(name: str, *options: object) -> Callable[[Budget], Found]:
+    """A measurement that needs TensorFlow, found when it is made: "module.function", options."""
+    module, function = name.split(".")
+
+    def measure(budget: Budget) -> Found:
+        if engine.NAME != "tensorflow":
+            return Found(None, f"needs TensorFlow and Sionna, Keras runs on {engine.NAME}")
+        found = getattr(importlib.import_module(f"sims.benchmark.{module}"), function)
+        result: Found = found(*options)(budget) if options else found(budget)
+        return result
+
+    return measure

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from rx_fixedpole import recurrence
 from rx_fixedpole.readout import Ridge
 from sims.benchmark.bar import Budget, Found
+from sims.benchmark.engine import Tensor, array
 from sims.benchmark.recurrences import Problem, our_output, problem
 
 
@@ -27,13 +28,13 @@ def ridge_accuracy(budget: Budget) -> Found:
     del budget
     given = problem(4, 4096, 64, radius=0.95)
     outputs = []
-    for dtype in (tf.complex64, tf.complex128):
-        u, targets = tf.cast(given.u, dtype), tf.cast(given.targets, dtype)
+    for dtype in ("complex64", "complex128"):
+        u, targets = ops.cast(given.u, dtype), ops.cast(given.targets, dtype)
         window = [(512, 1600)]
-        states: tf.Tensor = recurrence.states_within(
+        states: Tensor = recurrence.states_within(
             u, given.poles, window, input_weights=given.input_weights
         )
-        mean_power = float(np.mean(np.abs(states.numpy()) ** 2))
+        mean_power = float(np.mean(np.abs(array(states)) ** 2))
         no = 1e-6 * states.shape[1] * mean_power
         weights = Ridge().fit(states, targets[:, 512:1600], no).weights
         outputs.append(
@@ -42,13 +43,13 @@ def ridge_accuracy(budget: Budget) -> Found:
     return Found(_relative(outputs[0], outputs[1]), "weights of each precision's own training")
 
 
-def _double_output(given: Problem, weights: tf.Tensor) -> tf.Tensor:
+def _double_output(given: Problem, weights: Tensor) -> Tensor:
     return recurrence.output(
-        tf.cast(given.u, tf.complex128), given.poles, tf.cast(weights, tf.complex128),
+        ops.cast(given.u, "complex128"), given.poles, ops.cast(weights, "complex128"),
         input_weights=given.input_weights,
     )  # fmt: skip
 
 
-def _relative(found: tf.Tensor, exact: tf.Tensor) -> float:
-    difference = np.asarray(found).astype(np.complex128) - np.asarray(exact)
-    return float(np.linalg.norm(difference) / np.linalg.norm(np.asarray(exact)))
+def _relative(found: Tensor, exact: Tensor) -> float:
+    difference = array(found).astype(np.complex128) - array(exact)
+    return float(np.linalg.norm(difference) / np.linalg.norm(array(exact)))

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from rx_fixedpole import _backend, recurrence
 from rx_fixedpole import poles as placements
-from rx_fixedpole import recurrence
 from rx_fixedpole.readout import BlockRLS, RLSState
 from rx_fixedpole.recurrence import chunks
-from sims.benchmark import naive
+from sims.benchmark import engine, naive
 from sims.benchmark.bar import Budget, Found
+from sims.benchmark.engine import Tensor, compiled, constant, graph
 from sims.benchmark.timing import compare, interleaved
 
 INPUTS, STREAMS = 4, 2
@@ -26,20 +27,20 @@ PILOT_WINDOWS = ((2 / 14, 3 / 14), (11 / 14, 12 / 14))
 class Problem(NamedTuple):
     """A random bank, its inputs and a readout."""
 
-    u: tf.Tensor  # [B, T, N] complex64
+    u: Tensor  # [B, T, N] complex64
     poles: np.ndarray  # [K]
     input_weights: np.ndarray  # [K, N]
-    weights: tf.Tensor  # [K, S]
-    targets: tf.Tensor  # [B, T, S]
+    weights: Tensor  # [K, S]
+    targets: Tensor  # [B, T, S]
 
 
 def problem(batch: int, samples: int, num_poles: int, *, radius: float = 0.95) -> Problem:
     """Draw a problem; the same sizes give the same one."""
     rng = np.random.default_rng([batch, samples, num_poles])
-    u = tf.constant(_gaussian(rng, batch, samples, INPUTS), tf.complex64)
+    u = constant(_gaussian(rng, batch, samples, INPUTS), "complex64")
     poles = placements.disc(num_poles, radius, seed=1)
-    weights = tf.constant(_gaussian(rng, num_poles, STREAMS), tf.complex64)
-    targets = tf.constant(_gaussian(rng, batch, samples, STREAMS), tf.complex64)
+    weights = constant(_gaussian(rng, num_poles, STREAMS), "complex64")
+    targets = constant(_gaussian(rng, batch, samples, STREAMS), "complex64")
     return Problem(u, poles, _gaussian(rng, num_poles, INPUTS), weights, targets)
 
 
@@ -47,25 +48,13 @@ def _gaussian(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / math.sqrt(2)
 
 
-def _graph(function: Callable[..., Any], *args: tf.Tensor) -> Callable[[], Any]:
-    """The function in a graph, applied to tensors that are inputs, not constants, of it."""
-    compiled = tf.function(function, autograph=False)
-    return lambda: compiled(*args)
-
-
-def _compiled(function: Callable[..., Any], *args: tf.Tensor) -> Callable[[], Any]:
-    """The same, compiled by XLA."""
-    stage = tf.function(function, jit_compile=True, autograph=False)
-    return lambda: stage(*args)
-
-
-def naive_states(given: Problem) -> Callable[[tf.Tensor], tf.Tensor]:
-    poles = tf.constant(given.poles, tf.complex64)
-    matrix = tf.constant(given.input_weights.T, tf.complex64)
+def naive_states(given: Problem) -> Callable[[Tensor], Tensor]:
+    poles = constant(given.poles, "complex64")
+    matrix = constant(given.input_weights.T, "complex64")
     return lambda u: naive.states(u @ matrix, poles)
 
 
-def our_output(given: Problem) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def our_output(given: Problem) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda u, weights: recurrence.output(
         u, given.poles, weights, input_weights=given.input_weights
     )
@@ -78,8 +67,8 @@ def output_speed(batch: int, samples: int, num_poles: int) -> Callable[[Budget],
         given = problem(batch, samples, num_poles)
         states = naive_states(given)
         return compare(
-            _graph(our_output(given), given.u, given.weights),
-            _graph(lambda u, weights: states(u) @ weights, given.u, given.weights),
+            graph(our_output(given), given.u, given.weights),
+            graph(lambda u, weights: states(u) @ weights, given.u, given.weights),
             budget.rounds,
         )
 
@@ -92,11 +81,11 @@ def states_speed(batch: int, samples: int, num_poles: int) -> Callable[[Budget],
     def measure(budget: Budget) -> Found:
         given = problem(batch, samples, num_poles)
         return compare(
-            _graph(
+            graph(
                 lambda u: recurrence.states(u, given.poles, input_weights=given.input_weights),
                 given.u,
             ),
-            _graph(naive_states(given), given.u),
+            graph(naive_states(given), given.u),
             budget.rounds,
         )
 
@@ -114,11 +103,11 @@ def output_against_product(batch: int, samples: int, num_poles: int) -> Callable
         # Ends of chunks, outputs from the chunk's inputs, outputs from the state before it.
         products = inner * num_poles + inner * length * STREAMS + num_poles * length * STREAMS
         rng = np.random.default_rng(0)
-        left = tf.constant(_gaussian(rng, num_chunks, inner), tf.complex64)
-        right = tf.constant(_gaussian(rng, inner, round(products / inner)), tf.complex64)
+        left = constant(_gaussian(rng, num_chunks, inner), "complex64")
+        right = constant(_gaussian(rng, inner, round(products / inner)), "complex64")
         return compare(
-            _graph(our_output(given), given.u, given.weights),
-            _graph(tf.matmul, left, right),
+            graph(our_output(given), given.u, given.weights),
+            graph(lambda a, b: a @ b, left, right),
             budget.rounds,
             faster=False,
         )
@@ -132,14 +121,14 @@ def gram_speed(samples: int, num_poles: int) -> Callable[[Budget], Found]:
     def measure(budget: Budget) -> Found:
         given = problem(1, samples, num_poles)
         states = recurrence.states(
-            tf.cast(given.u, tf.complex128), given.poles, input_weights=given.input_weights
+            ops.cast(given.u, "complex128"), given.poles, input_weights=given.input_weights
         )
         return compare(
-            _compiled(
+            compiled(
                 lambda u: recurrence.gram(u, given.poles, input_weights=given.input_weights),
                 given.u,
             ),
-            _graph(lambda s: tf.matmul(s, s, adjoint_a=True), states),
+            graph(lambda s: _backend.adjoint_product(s, s), states),
             budget.rounds,
         )
 
@@ -169,32 +158,32 @@ def our_slot(given: Problem) -> Callable[[], Any]:
     """Training and output: a compiled stage, a plain Cholesky solution, a compiled stage."""
     windows = pilot_windows(given.u.shape[1])
 
-    @tf.function(jit_compile=True, autograph=False)
-    def look(u: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        wanted = tf.concat([targets[:, a:b] for a, b in windows], axis=1)
+    @engine.stage
+    def look(u: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        wanted = ops.concatenate([targets[:, a:b] for a, b in windows], axis=1)
         return recurrence.gram(
             u, given.poles, windows=windows, targets=wanted, input_weights=given.input_weights
         )
 
-    def run(u: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def run(u: Tensor, targets: Tensor) -> Tensor:
         seen = look(u, targets)
-        weights = tf.cast(BlockRLS().weights(RLSState(*seen), NO), u.dtype)
+        weights = ops.cast(BlockRLS().weights(RLSState(*seen), NO), _backend.dtype(u))
         return recurrence.output(u, given.poles, weights, input_weights=given.input_weights)
 
-    return _graph(run, given.u, given.targets)
+    return graph(run, given.u, given.targets)
 
 
 def naive_slot(given: Problem) -> Callable[[], Any]:
     """States of all samples by the loop, a ridge on some of them, one product for the output."""
     states, windows = naive_states(given), pilot_windows(given.u.shape[1])
 
-    def run(u: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def run(u: Tensor, targets: Tensor) -> Tensor:
         features = states(u)
-        seen = tf.concat([features[:, a:b] for a, b in windows], axis=1)
-        wanted = tf.concat([targets[:, a:b] for a, b in windows], axis=1)
+        seen = ops.concatenate([features[:, a:b] for a, b in windows], axis=1)
+        wanted = ops.concatenate([targets[:, a:b] for a, b in windows], axis=1)
         return features @ naive.train(seen, wanted, NO)
 
-    return _graph(run, given.u, given.targets)
+    return graph(run, given.u, given.targets)
 
 
 def growth(axis: str) -> Callable[[Budget], Found]:
@@ -210,7 +199,7 @@ def growth(axis: str) -> Callable[[Budget], Found]:
         givens = {size: problem(*size) for size in sizes}
         seconds = interleaved(
             {
-                str(size): _graph(our_output(given), given.u, given.weights)
+                str(size): graph(our_output(given), given.u, given.weights)
                 for size, given in givens.items()
             },
             budget.rounds,

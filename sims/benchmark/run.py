@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.metadata
 import json
+import platform
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
-from sims.benchmark import BARS, Bar, Budget, Found
+from sims.benchmark import BARS, Bar, Budget, Found, engine, naive
 from sims.benchmark.machine import ceilings, describe
 from sims.experiments.record import plain, replace, versions
 from sims.sweep.results import aligned
@@ -44,10 +44,11 @@ def run(bars: Mapping[str, Bar], budget: Budget, out: Path | None) -> str:
             nothing is kept.
     """
     began = time.time()
-    with tf.device("GPU:0" if budget.device == "gpu" else "CPU:0"):
+    with engine.on(budget.device):
         machine = describe(budget.device) | ceilings(budget.rounds)
         rows: dict[str, dict[str, Any]] = {}
         for label, bar in bars.items():
+            bar = bar.on(budget.device)
             found = measure(bar, budget)
             rows[label] = {
                 "title": bar.title, "sense": bar.sense, "limit": bar.limit,
@@ -57,11 +58,21 @@ def run(bars: Mapping[str, Bar], budget: Budget, out: Path | None) -> str:
             print(f"{label:4} {bar.title}: {value} ({found.note})", flush=True)
             if out is not None:
                 content = {
-                    "machine": machine, "versions": versions(), "budget": vars(budget),
+                    "machine": machine, "versions": _versions(), "budget": vars(budget),
                     "seconds": time.time() - began, "bars": rows,
                 }  # fmt: skip
                 replace(out, (json.dumps(plain(content), indent=1) + "\n").encode())
     return table(rows, machine, budget)
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what numbers depend on."""
+    if engine.NAME == "tensorflow":
+        return versions()
+    names = ("keras", "numpy", "scipy", engine.NAME)
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in names
+    }
 
 
 def measure(bar: Bar, budget: Budget) -> Found:
@@ -80,6 +91,8 @@ def table(rows: Mapping[str, Mapping[str, Any]], machine: Mapping[str, Any], bud
         value = "-" if row["value"] is None else f"{row['value']:.3g}"
         lines.append([label, row["title"], value, wanted, row["verdict"], row["note"]])
     where = machine.get("gpu", machine["processor"])
+    if engine.NAME != "tensorflow":
+        where = f"{engine.TITLE} (naive form: a {naive.LOOP}), {where}"
     threads = "all" if budget.threads is None else budget.threads
     return (
         f"{where}, {machine['cores']} cores, {threads} threads; one complex matrix product "

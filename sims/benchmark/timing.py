@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from sims.benchmark.bar import Found
+from sims.benchmark.engine import how, wait
 
 # Calls are repeated within a turn: what counts is a receiver at work, not one that finds its
 # threads asleep and its caches cold after the other side took its turn.
@@ -52,15 +52,10 @@ def compare(
     upper, lower = (other, mine) if faster else (mine, other)
     low, high = np.percentile(upper / lower, [25, 75])
     medians = {"ours_ms": 1e3 * float(np.median(mine)), "theirs_ms": 1e3 * float(np.median(other))}
+    ways = [way for way in (how(ours), how(theirs)) if way]
+    told = "; " + ", theirs ".join(dict.fromkeys(ways)) if ways else ""
     return Found(
         float(np.median(upper) / np.median(lower)),
-        f"{medians['ours_ms']:.3g} ms, theirs {medians['theirs_ms']:.3g} ms",
+        f"{medians['ours_ms']:.3g} ms, theirs {medians['theirs_ms']:.3g} ms{told}",
         {**medians, "quartiles": [float(low), float(high)]},
     )
-
-
-def wait(result: Any) -> None:
-    """Return once a result is there, also where devices compute behind one's back."""
-    for part in tf.nest.flatten(result):
-        if isinstance(part, tf.Tensor):
-            memoryview(part)  # unlike .numpy(), no copy, which would count as much as the work
