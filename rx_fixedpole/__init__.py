@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
     from rx_fixedpole.receivers.detector import FixedPoleDetector
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
+    from rx_fixedpole.receivers.estimator import FixedPoleChannelEstimator
     from rx_fixedpole.receivers.pusch import TimeDomainPUSCHReceiver
     from rx_fixedpole.receivers.wiener import WienerEqualizer
 
@@ -62,6 +63,7 @@ _MODULES = ("layers", "poles", "readout", "recurrence", "theory")
 _HOMES = {
     "ARDRidge": "readout",
     "BlockRLS": "readout",
+    "FixedPoleChannelEstimator": "receivers.estimator",
     "FixedPoleDetector": "receivers.detector",
     "FixedPoleEqualizer": "receivers.equalizer",
     "FixedPoleRNN": "layers",
@@ -75,6 +77,7 @@ _HOMES = {
 __all__ = [
     "ARDRidge",
     "BlockRLS",
+    "FixedPoleChannelEstimator",
     "FixedPoleDetector",
     "FixedPoleEqualizer",
     "FixedPoleRNN",

@@ -8,8 +8,8 @@ from keras import ops
 from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
-from .pole_model import PoleModel
 from .doppler import DopplerTable
+from .pole_model import PoleModel
 
 # A turn between pilot symbols counts if they agree so well, and if it is no larger than this.
 _COHERENT, _LARGEST = 0.8, np.pi / 2

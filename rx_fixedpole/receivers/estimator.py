@@ -1,8 +1,6 @@
-"""The fixed-pole channel estimator: delays as poles on the unit circle, their powers from the slot."""
+"""The fixed-pole channel estimator: poles at delays, whose powers the slot itself tells."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from keras import ops
@@ -13,25 +11,83 @@ from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
 from . import arguments
-from .pole_model import pole_model
 from .delay_profile import DelayProfile
 from .doppler import doppler_table
 from .drift import Drift
 from .evidence import Evidence, Posterior, Prior
-from .layout import noise_variance
 from .lags import delays
+from .layout import noise_variance
 from .pilots import pilot_groups
+from .pole_model import pole_model
+from .synthesis import Synthesis
 
 # Poles that are carried along, by how many a slot of the batch needs.
 _SIZES = (24, 48, 96, 192)
 _UPDATES, _BEAM_UPDATES = 4, 3
 # Antennas from which a prior along the array is worth its cost by default.
 _MANY_ANTENNAS = 8
-# Subcarriers on which the error variance is worked out; it is smooth between them.
-_ERROR_POINTS = 32
 
 
 class FixedPoleChannelEstimator(Block):
+    r"""Estimates the channel on the whole grid from the slot's pilots, without statistics.
+
+    .. math:: h_{a,s}(m, k) = \sum_p c_{a,s,p}(m)\, e^{-j 2 \pi k l_p / N}, \qquad
+              E|c_{a,s,p}|^2 = g_{u(s),p}
+
+    with poles at delays :math:`l_p` half a sample apart. The powers g of the delays are those of
+    each user and slot, by empirical Bayes: a first look finds the delays that carry energy, and a
+    few updates by MacKay's rule settle their powers; the maximum Doppler shift and a common turn
+    from symbol to symbol follow from the same pilots, and with many antennas the powers of the
+    beams. The estimate is the posterior mean, its error variance the posterior variance.
+
+    It stands wherever Sionna's ``LSChannelEstimator`` does, in ``PUSCHReceiver`` too.
+
+    Args:
+        resource_grid: Sionna's ``ResourceGrid`` with pilots: any guards, DC null and pattern;
+            combs, covers (CDM), several users, pilots that are not orthogonal.
+        l_min, l_max: first and last tap, in samples, of a channel that is simulated in time, as
+            for Sionna's ``time_channel``; both or none. None: delays as they are, over the whole
+            window that the pilots tell apart. With taps the response is continuous over the edges
+            of the band, which matters where there are no guards.
+        spacing: distance of the poles in samples, > 0.
+        time_correlation: whether channels may move within the slot; False for standing ones.
+        doppler_shift: whether to remove the turn from symbol to symbol that all delays of a user
+            share. It needs streams with orthogonal pilots.
+        array_prior: whether beams (a DFT along the receive antennas, in their order) have powers
+            too. None: from 8 antennas on.
+        estimate_noise: whether to take the noise variance from what the poles leave of the pilots,
+            as is right where interference or a short prefix adds to thermal noise; ``no`` then is
+            where the search begins.
+        precision: ``"single"``, ``"double"`` or None for Sionna's default.
+
+    Input:
+        y: ``[B, R, A, M, fft_size]`` complex, the grid of Sionna's ``OFDMDemodulator``.
+        no: noise variance ``E|w|^2``, scalar or the first axes of ``[B, R, A]``.
+
+    Output:
+        h_hat: ``[B, R, A, num_tx, S, M, num_effective_subcarriers]`` complex.
+        err_var: ``[B, R, 1, num_tx, S, M, num_effective_subcarriers]`` real.
+
+    Raises:
+        TypeError, ValueError: if an argument is of the wrong kind or range.
+
+    Notes:
+        Cost follows the channel: a Cholesky factorisation of as many rows as delays carry energy,
+        for every user and function of time, seven times a slot. Source: MacKay, Neural
+        Computation 4 (1992), 415, for the updates; the poles are those of arXiv:2602.21454 along
+        subcarriers.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from sionna.phy.ofdm import ResourceGrid
+        >>> grid = ResourceGrid(4, 64, 30e3, cyclic_prefix_length=8, pilot_pattern="kronecker",
+        ...                     pilot_ofdm_symbol_indices=[1])
+        >>> estimator = FixedPoleChannelEstimator(grid)
+        >>> h_hat, err_var = estimator(tf.zeros([2, 1, 2, 4, 64], tf.complex64), 0.1)
+        >>> h_hat.shape.as_list(), err_var.shape.as_list()
+        ([2, 1, 2, 1, 1, 4, 64], [2, 1, 1, 1, 1, 4, 64])
+    """
+
     def __init__(
         self,
         resource_grid: ResourceGrid,
@@ -48,7 +104,6 @@ class FixedPoleChannelEstimator(Block):
         super().__init__(precision=precision)
         arguments.sionna_grid(resource_grid)
         self._dtype = "complex128" if str(self.precision) == "double" else "complex64"
-        self._grid = resource_grid
         poles = delays(resource_grid, l_min, l_max, spacing)
         moving = arguments.flag(time_correlation, "time_correlation")
         shifting = arguments.flag(doppler_shift, "doppler_shift")
@@ -56,66 +111,47 @@ class FixedPoleChannelEstimator(Block):
         if array_prior is not None:
             arguments.flag(array_prior, "array_prior")
         self._estimate_noise = arguments.flag(estimate_noise, "estimate_noise")
-        groups = pilot_groups(resource_grid)
         self._fft_size = int(resource_grid.fft_size)
-        symbols = np.unique(np.concatenate([group.elements for group in groups]) // self._fft_size)
         self._num_symbols = int(resource_grid.num_ofdm_symbols)
-        self._table = doppler_table(symbols, self._num_symbols, moving)
-        self._model = pole_model(resource_grid, poles, symbols, self._table.functions)
-        self._num_tx = int(resource_grid.num_tx)
-        self._streams_per_tx = int(resource_grid.num_streams_per_tx)
-        self._profile = DelayProfile(self._model, self._num_tx)
-        self._evidence = Evidence(self._model, self._table, self._num_tx)
-        self._drift = Drift(self._model, self._table, symbols, self._num_symbols, shifting)
-        self._constants()
-
-    def _constants(self) -> None:
-        model = self._model
-        num_streams = self._num_tx * self._streams_per_tx
-        num_functions = self._table.powers.shape[1]
-        subcarriers = np.asarray(self._grid.effective_subcarrier_ind)
-        self._ramps = model.delays.response(subcarriers).T
-        # Where the parts of each stream and function are, and a place for what no pilot hears
-        missing = model.real.size
-        self._order = np.full((num_streams, num_functions), missing)
-        flat = np.arange(missing).reshape(model.real.shape)
-        self._order[model.stream[model.real], model.function[model.real]] = flat[model.real]
-        self._user = np.arange(num_streams) // self._streams_per_tx
-        points = np.unique(
-            np.linspace(0, len(subcarriers) - 1, _ERROR_POINTS).round().astype(int)
-        )
-        self._error_points = points
-        hats = [np.interp(np.arange(len(subcarriers)), points, row) for row in np.eye(len(points))]
-        self._hats = np.array(hats)
+        pilots = np.concatenate([group.elements for group in pilot_groups(resource_grid)])
+        self._pilots = np.unique(pilots)
+        symbols = np.unique(pilots // self._fft_size)
+        table = doppler_table(symbols, self._num_symbols, moving)
+        self._speeds = np.full(len(table.powers), 1 / len(table.powers))
+        self._model = pole_model(resource_grid, poles, symbols, table.functions)
+        num_tx = int(resource_grid.num_tx)
+        self._profile = DelayProfile(self._model, num_tx)
+        self._evidence = Evidence(self._model, table, num_tx)
+        self._drift = Drift(self._model, table, symbols, self._num_symbols, shifting)
+        self._synthesis = Synthesis(self._model, table, resource_grid, self._dtype)
 
     def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate the channel of every slot from its pilots."""
+        y = _backend.require_complex(y, "y", "B", "R", "A", self._num_symbols, self._fft_size)
         shape = tuple(y.shape)
-        y = self._checked(y)
         no = ops.cast(noise_variance(no, shape[:3], _backend.REAL_OF[self._dtype]), "float64")
+        y = ops.cast(y, self._dtype)
         rows = ops.reshape(y, (-1, shape[2], self._num_symbols * self._fft_size))
-        pilots = ops.swapaxes(ops.take(rows, self._model.elements, axis=-1), 1, 2)
-        z = self._matched(pilots)
-        no = ops.zeros_like(ops.real(z[:, 0, 0, 0, 0]), dtype="float64") + no
+        pilots = ops.take(rows, self._pilots, axis=-1)
+        energy = ops.sum(ops.cast(_backend.power(pilots), "float64"), axis=(1, 2))
+        no = no + ops.zeros_like(energy)
+        z = self._matched(rows)
         profile, found = self._profile(z, no)
         z, turn = self._drift.removed(z, found, no)
+        # A slot's own delays decide; how many others of the batch need only pads with silent ones.
         sizes = [size for size in _SIZES if size < z.shape[-1]] + [int(z.shape[-1])]
         wanted = ops.max(ops.sum(ops.cast(found, "int32"), axis=-1))
-        place = sum(ops.cast(wanted > size, "int32") for size in sizes[:-1])
-        branches = [
-            lambda *x, size=size: self._estimate(*x, size=size) for size in sizes
-        ]
-        energy = ops.sum(ops.cast(_backend.power(pilots), "float64"), axis=(1, 2, 3))
+        place = sum((ops.cast(wanted > size, "int32") for size in sizes[:-1]), 0 * wanted)
+        branches = [lambda *x, size=size: self._estimate(*x, size=size) for size in sizes]
         h_hat, err_var = ops.switch(place, branches, z, turn, profile, found, no, energy)
-        users = (self._num_tx, self._streams_per_tx, self._num_symbols, -1)
-        size = int(self._grid.num_effective_subcarriers)
-        h_hat = ops.reshape(h_hat, (-1, *shape[1:3], *users[:3], size))
-        return h_hat, ops.reshape(err_var, (-1, shape[1], 1, *users[:3], size))
+        h_hat = ops.reshape(h_hat, (-1, *shape[1:3], *self._synthesis.shape))
+        return h_hat, ops.reshape(err_var, (-1, shape[1], 1, *self._synthesis.shape))
 
-    def _matched(self, pilots: Tensor) -> Tensor:
-        model = self._model
-        blocks, length, size, num_lags = model.matched.shape
-        flat = model.matched.reshape(blocks, length, size * num_lags)
+    def _matched(self, rows: Tensor) -> Tensor:
+        """Matched outputs ``[B, A, J, I, K]`` of every part and delay."""
+        blocks, length, size, num_lags = self._model.matched.shape
+        flat = self._model.matched.reshape(blocks, length, size * num_lags)
+        pilots = ops.swapaxes(ops.take(rows, self._model.elements, axis=-1), 1, 2)
         z = pilots @ _backend.constant(flat, self._dtype)
         z = ops.reshape(z, (-1, blocks, z.shape[2], size, num_lags))
         return ops.transpose(z, (0, 2, 1, 3, 4))
@@ -131,105 +167,53 @@ class FixedPoleChannelEstimator(Block):
         *,
         size: int,
     ) -> tuple[Tensor, Tensor]:
-        evidence = self._evidence
+        """Channel and error variance from at most ``size`` delays of every user."""
         powers, chosen = ops.top_k(ops.where(found, profile, ops.zeros_like(profile)), size)
         at = ops.take(chosen, self._model.user, axis=1)[:, None]
         at = at + ops.zeros_like(ops.cast(ops.real(z[..., :1]), at.dtype))
         z = ops.cast(ops.take_along_axis(z, at, axis=-1), "complex128")
-        num_ant = z.shape[1]
+        ones = ops.ones_like(powers[..., :1])
+        prior = Prior(chosen, powers, ones * _backend.constant(self._speeds, "float64"), ones)
+        gram = self._evidence.gram(chosen)
         shared = ops.transpose(z, (0, 2, 3, 4, 1))[:, None]
-        speeds = ops.ones_like(powers[..., :1]) * _backend.constant(
-            np.full(len(self._table.powers), 1 / len(self._table.powers)), "float64"
-        )
-        prior = Prior(chosen, powers, speeds, ops.ones_like(powers[..., :1]))
-        gram = evidence.gram(chosen)
-        for _ in range(_UPDATES):
-            prior = evidence.with_speeds(shared, gram, prior, no)
-            posterior = evidence.posterior(shared, gram, prior, no)
-            prior = evidence.with_delays(prior, posterior)
-        array_prior = self._array_prior
-        if array_prior is None:
-            array_prior = num_ant >= _MANY_ANTENNAS
-        if not array_prior:
-            posterior = evidence.posterior(shared, gram, prior, no)
-            mean = ops.transpose(posterior.mean[:, 0], (0, 4, 1, 2, 3))
+        prior, no = self._learned(shared, gram, prior, no, energy)
+        many = int(z.shape[1]) >= _MANY_ANTENNAS
+        if many if self._array_prior is None else self._array_prior:
+            mean, posterior, prior = self._along_array(z, gram, prior, no)
         else:
-            dft = np.fft.fft(np.eye(num_ant)) / np.sqrt(num_ant)
-            beams = ops.reshape(z, (-1, num_ant, int(np.prod(z.shape[2:]))))
-            beams = _backend.constant(dft, "complex128") @ beams
-            beams = ops.reshape(beams, (-1, *z.shape[1:], 1))
-            prior = prior._replace(
-                beams=prior.beams * _backend.constant(np.ones(num_ant), "float64")
-            )
-            for _ in range(_BEAM_UPDATES):
-                posterior = evidence.posterior(beams, gram, prior, no)
-                prior = evidence.with_beams(prior, posterior)
-            posterior = evidence.posterior(beams, gram, prior, no)
-            mean = ops.reshape(posterior.mean, (-1, num_ant, int(np.prod(z.shape[2:]))))
-            mean = _backend.constant(dft.conj().T, "complex128") @ mean
-            mean = ops.reshape(mean, (-1, *z.shape[1:]))
+            posterior = self._evidence.posterior(shared, gram, prior, no)
+            mean = ops.transpose(posterior.mean[:, 0], (0, 4, 1, 2, 3))
         return self._synthesis(mean, posterior, prior, turn)
 
-    def _synthesis(
-        self, mean: Tensor, posterior: Posterior, prior: Prior, turn: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        model = self._model
-        num_ant, size = mean.shape[1], mean.shape[-1]
-        num_streams, num_functions = self._order.shape
-        place = ops.take(prior.chosen, model.user[:, 0], axis=1)
-        place = ops.cast(place, "int32") + np.arange(len(model.shift), dtype=np.int32)[:, None] * model.num_lags
-        shift = ops.take(_backend.constant(model.shift.reshape(-1), "complex128"), place)  # wrong if block has several users
-        mean = ops.cast(mean * shift[:, None, :, None], self._dtype)
-        mean = ops.reshape(mean, (-1, num_ant, model.real.size, size))
-        mean = ops.pad(mean, [(0, 0), (0, 0), (0, 1), (0, 0)])
-        mean = ops.take(mean, self._order, axis=2)  # [B, A, S, Q, k]
-        mean = ops.reshape(
-            ops.transpose(mean, (0, 2, 3, 1, 4)), (-1, num_streams, num_functions * num_ant, size)
-        )
-        ramps = ops.take(_backend.constant(self._ramps, self._dtype), prior.chosen, axis=0)
-        response = mean @ ops.take(ramps, self._user, axis=1)
-        num_sub = self._ramps.shape[1]
-        response = ops.reshape(response, (-1, num_streams, num_functions, num_ant * num_sub))
-        weights = prior.speeds @ _backend.constant(
-            self._table.interpolation.reshape(len(self._table.powers), -1), "float64"
-        )
-        weights = ops.reshape(weights, (-1, self._num_tx, self._num_symbols, num_functions))
-        weights = ops.take(weights, self._user, axis=1)
-        moved = ops.cast(weights, "complex128") * ops.take(turn, self._user, axis=1)[..., None]
-        h_hat = ops.cast(moved, self._dtype) @ response
-        h_hat = ops.reshape(h_hat, (-1, num_streams, self._num_symbols, num_ant, num_sub))
-        h_hat = ops.transpose(h_hat, (0, 3, 1, 2, 4))
-        return h_hat, self._error(posterior, prior, weights)
+    def _learned(
+        self, z: Tensor, gram: Tensor, prior: Prior, no: Tensor, energy: Tensor
+    ) -> tuple[Prior, Tensor]:
+        """The prior, and the noise variance, by empirical Bayes."""
+        count = z.shape[-1] * len(self._pilots)
+        for _ in range(_UPDATES):
+            prior = self._evidence.with_speeds(z, gram, prior, no)
+            posterior = self._evidence.posterior(z, gram, prior, no)
+            prior = self._evidence.with_delays(prior, posterior)
+            if self._estimate_noise:
+                modelled, known = self._evidence.explained(z, gram, posterior)
+                left = _backend.at_least(energy - modelled, 1e-12 * energy)
+                no = left / _backend.at_least(count - known, 1.0) + 1e-300
+        return prior, no
 
-    def _error(self, posterior: Posterior, prior: Prior, weights: Tensor) -> Tensor:
-        model = self._model
-        kinds, parts = model.real[model.example].shape
-        size = prior.chosen.shape[-1]
-        ramps = _backend.constant(self._ramps[:, self._error_points].conj(), self._dtype)
-        ramps = ops.take(ramps, prior.chosen, axis=0)
-        ramps = ops.take(ramps, model.user[model.example].reshape(-1), axis=1)
-        ramps = ops.reshape(ramps, (-1, 1, kinds, parts, size, len(self._error_points)))
-        place = ops.take(prior.chosen, model.user[model.example], axis=1)
-        place = ops.cast(place, "int32") + (model.example[:, None, None] * model.num_lags).astype(np.int32)
-        shift = ops.take(_backend.constant(model.shift.reshape(-1).conj(), self._dtype), place)
-        root = ops.cast(posterior.root, self._dtype)
-        root = ops.reshape(root, (-1, *root.shape[1:4], parts, size))
-        root = ops.transpose(root, (0, 1, 2, 4, 3, 5)) * shift[:, None, :, :, None, :]
-        error = ops.sum(_backend.power(root @ ramps), axis=-2)
-        error = ops.mean(error, axis=1)
-        error = ops.reshape(error, (-1, kinds * parts, len(self._error_points)))
-        flat = np.append((model.kind[:, None] * parts + np.arange(parts)).reshape(-1), 0)
-        heard = (self._order < model.real.size)[..., None]
-        error = ops.take(error, flat[self._order], axis=1) * _backend.constant(heard, _backend.REAL_OF[self._dtype])
-        # In double precision: TensorFlow's single-precision product (oneDNN) overruns its memory
-        # where a stack of matrices meets one matrix.
-        error = weights**2 @ ops.cast(error, "float64")
-        error = error @ _backend.constant(self._hats, "float64")
-        unknown = prior.speeds @ _backend.constant(self._table.unknown, "float64")
-        unknown = unknown * ops.sum(prior.delays, axis=-1, keepdims=True)
-        error = error + ops.take(unknown, self._user, axis=1)[..., None]
-        return ops.cast(error, _backend.REAL_OF[self._dtype])
-
-    def _checked(self, y: Tensor) -> Tensor:
-        y = _backend.require_complex(y, "y", "B", "R", "A", self._num_symbols, self._fft_size)
-        return ops.cast(y, self._dtype)
+    def _along_array(
+        self, z: Tensor, gram: Tensor, prior: Prior, no: Tensor
+    ) -> tuple[Tensor, Posterior, Prior]:
+        """Posterior with a prior for every beam; the mean is that of the antennas again."""
+        num_ant, rest = int(z.shape[1]), int(np.prod(z.shape[2:]))
+        dft = np.fft.fft(np.eye(num_ant)) / np.sqrt(num_ant)
+        beams = _backend.constant(dft, "complex128") @ ops.reshape(z, (-1, num_ant, rest))
+        beams = ops.reshape(beams, (-1, *z.shape[1:], 1))
+        ones = _backend.constant(np.ones(num_ant), "float64")
+        prior = prior._replace(beams=prior.beams * ones)
+        for _ in range(_BEAM_UPDATES):
+            posterior = self._evidence.posterior(beams, gram, prior, no)
+            prior = self._evidence.with_beams(prior, posterior)
+        posterior = self._evidence.posterior(beams, gram, prior, no)
+        mean = ops.reshape(posterior.mean, (-1, num_ant, rest))
+        mean = _backend.constant(dft.conj().T, "complex128") @ mean
+        return ops.reshape(mean, (-1, *z.shape[1:])), posterior, prior

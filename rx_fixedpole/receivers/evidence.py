@@ -23,8 +23,8 @@ from keras import ops
 from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
-from .pole_model import PoleModel
 from .doppler import DopplerTable
+from .pole_model import PoleModel
 
 # Observations that a delay's neighbours (an exponential kernel of so many samples) count for, and
 # observations that each delay has to pay.
@@ -145,9 +145,7 @@ class Evidence:
         beams = beams / (ops.mean(beams, axis=-1, keepdims=True) + 1e-300)
         return prior._replace(beams=_backend.at_least(beams, _WEAKEST_BEAM))
 
-    def explained(
-        self, z: Tensor, gram: Tensor, posterior: Posterior
-    ) -> tuple[Tensor, Tensor]:
+    def explained(self, z: Tensor, gram: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
         """What the channel explains of the pilots' energy, and by how many coefficients ``[B]``."""
         size = posterior.mean.shape[3] * posterior.mean.shape[4]
         shape = (-1, *z.shape[1:3], size, z.shape[-1])

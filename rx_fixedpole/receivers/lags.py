@@ -85,7 +85,9 @@ def delays(resource_grid: Any, l_min: int | None, l_max: int | None, spacing: fl
     first, last = arguments.integer(l_min, "l_min"), arguments.integer(l_max, "l_max")
     if not first <= last < first + fft_size:
         raise ValueError(f"l_max must be in {first}..{first + fft_size - 1}, got {last}")
-    return Delays(_spaced(first, last, spacing), fft_size, (first, last))
+    # Pilots see no difference between delays a window apart: the later ones are left out.
+    reached = min(last, first + window - 1)
+    return Delays(_spaced(first, reached, spacing), fft_size, (first, last))
 
 
 def _spaced(first: int, last: int, spacing: float) -> np.ndarray:

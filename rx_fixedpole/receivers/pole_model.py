@@ -167,7 +167,8 @@ def _kinds(
     gram: np.ndarray, user: np.ndarray, function: np.ndarray, real: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kind of each block, and a block of each kind."""
-    kind, example = np.zeros(len(user), int), []
+    kind = np.zeros(len(user), int)
+    example: list[int] = []
     for j in range(len(user)):
         scale = np.max(np.abs(gram[j]))
         for c, e in enumerate(example):

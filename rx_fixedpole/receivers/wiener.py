@@ -17,6 +17,7 @@ from rx_fixedpole._backend import Tensor
 from . import arguments
 from .anchors import anchors
 from .demodulation import advance, demodulate
+from .estimator import FixedPoleChannelEstimator
 from .frontend import TimeFrontEnd, antenna_responses
 from .layout import StreamLayout, noise_variance
 from .mmse import MMSEDesign
@@ -58,7 +59,7 @@ class WienerEqualizer(Block):
         resource_grid: Sionna's ``ResourceGrid`` with pilots, any guards and DC null.
         stream_management: Sionna's ``StreamManagement``, which tells which receiver detects
             which streams.
-        estimator: called as Sionna's ``LSChannelEstimator``: ``(y [B, R, A, M, fft_size],
+        estimator: None for :class:`FixedPoleChannelEstimator`, or called as Sionna's ``LSChannelEstimator``: ``(y [B, R, A, M, fft_size],
             no [B, R, A]) -> h_hat [B, R, A, num_tx, S, M, K], err_var`` of that shape or one that
             broadcasts to it, on the K occupied subcarriers. It is asked twice a slot: with the
             thermal noise, then with all the noise that its first answer leaves on the pilots.
@@ -94,11 +95,10 @@ class WienerEqualizer(Block):
     Example:
         >>> import tensorflow as tf
         >>> from sionna.phy.mimo import StreamManagement
-        >>> from sionna.phy.ofdm import LSChannelEstimator, ResourceGrid
+        >>> from sionna.phy.ofdm import ResourceGrid
         >>> grid = ResourceGrid(4, 64, 30e3, cyclic_prefix_length=2, pilot_pattern="kronecker",
         ...                     pilot_ofdm_symbol_indices=[1])
-        >>> equalizer = WienerEqualizer(grid, StreamManagement([[1]], 1), l_min=0,
-        ...                             estimator=LSChannelEstimator(grid))
+        >>> equalizer = WienerEqualizer(grid, StreamManagement([[1]], 1), l_min=0)
         >>> x_hat, no_eff = equalizer(tf.ones([2, 1, 1, 264], tf.complex64), 0.1)
         >>> x_hat.shape.as_list()
         [2, 1, 1, 192]
@@ -109,7 +109,7 @@ class WienerEqualizer(Block):
         resource_grid: ResourceGrid,
         stream_management: StreamManagement,
         *,
-        estimator: Estimator,
+        estimator: Estimator | None = None,
         window: int | None = None,
         delay: int | None = None,
         l_min: int = -6,
@@ -118,8 +118,12 @@ class WienerEqualizer(Block):
     ) -> None:
         super().__init__(precision=precision)
         arguments.sionna_objects(resource_grid, stream_management)
+        if estimator is None:
+            estimator = FixedPoleChannelEstimator(resource_grid, precision=precision)
         if not callable(estimator):
-            raise TypeError(f"estimator must be callable as estimator(y, no), got {estimator!r}")
+            raise TypeError(
+                f"estimator must be None or callable as estimator(y, no), got {estimator!r}"
+            )
         self._estimator = estimator
         self._l_min = arguments.integer(l_min, "l_min")
         if self._l_min > 0:

@@ -20,6 +20,7 @@ from sionna.phy.ofdm import LSChannelEstimator
 
 from sims.link import Link
 from sims.receivers.delay_limited import delay_limited_estimator
+from sims.receivers.estimated import fixed_pole_block
 from sims.receivers.joint_lmmse import joint_lmmse_estimator
 
 # (y [B,1,A,M,fft], no) -> h_hat [B,1,A,U,S,M,K], err_var, as Sionna's LSChannelEstimator
@@ -53,6 +54,7 @@ ESTIMATORS: dict[str, Callable[[Link], ChannelEstimator]] = {
     "LS, linear, time average": partial(_sionna_ls, interpolation="lin_time_avg"),
     "LS, all lags": partial(_delay_limited, within_prefix=False),
     "LS, lags of the prefix": partial(_delay_limited, within_prefix=True),
+    "fixed poles": fixed_pole_block,
     "joint LMMSE, true covariance": _joint_lmmse,
 }
 

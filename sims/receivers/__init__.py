@@ -13,6 +13,7 @@ from sims.receivers.bptt import bptt, go_together
 from sims.receivers.delay_limited import ls_delay_limited
 from sims.receivers.detector import detector, estimate_is_possible
 from sims.receivers.esn import esn, has_enough_pilots
+from sims.receivers.estimated import fixed_pole_lmmse
 from sims.receivers.genie import perfect_csi
 from sims.receivers.identified import fits_the_symbol
 from sims.receivers.identified import wiener as identified_wiener
@@ -52,6 +53,10 @@ RECEIVERS: dict[str, Receiver] = {
         partial(fixed_pole, tracking=True), "fixed poles, moving", revision=2
     ),
     "window": _ours(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
+    "fixed_pole_lmmse": Receiver(fixed_pole_lmmse, "fixed-pole channel estimate, LMMSE"),
+    "fixed_pole_detector": Receiver(
+        partial(detector, estimate="fixed_pole"), "fixed-pole channel estimate and detector"
+    ),
     "wiener": Receiver(
         identified_wiener, "identified taps, Wiener in time", requires=fits_the_symbol
     ),
@@ -79,6 +84,16 @@ RECEIVERS: dict[str, Receiver] = {
         requires=orthogonal_pilots,
     ),
     "pusch_ls": Receiver(pusch, "PUSCHReceiver, LS", requires=is_pusch),
+    "pusch_fixed_pole": Receiver(
+        partial(pusch, estimator="fixed_pole"),
+        "PUSCHReceiver, fixed-pole estimate",
+        requires=is_pusch,
+    ),
+    "pusch_fixed_pole_detector": Receiver(
+        partial(pusch, estimator="fixed_pole", detector="fixed_pole"),
+        "PUSCHReceiver, fixed-pole estimate and detector",
+        requires=is_pusch,
+    ),
     "pusch_perfect": Receiver(
         pusch_perfect,
         "PUSCHReceiver, perfect CSI",

@@ -12,16 +12,17 @@ from sims.link import Link, Slots
 from sims.receivers.base import Options
 from sims.receivers.delay_limited import delay_limited_estimator
 from sims.receivers.detection import Estimator
+from sims.receivers.estimated import fixed_pole_estimator
 from sims.receivers.genie import true_channel
 from sims.receivers.interpolated import ls_estimator, orthogonal_pilots
 from sims.scenario import Scenario
 
-EstimateName = Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "perfect"]
+EstimateName = Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "fixed_pole", "perfect"]
 
 
 def estimate_is_possible(scenario: Scenario, options: Options) -> str | None:
     """Refuse least squares without orthogonal pilots."""
-    if options["estimate"] in ("delay_limited", "perfect"):
+    if options["estimate"] in ("delay_limited", "fixed_pole", "perfect"):
         return None
     return orthogonal_pilots(scenario, options)
 
@@ -29,14 +30,15 @@ def estimate_is_possible(scenario: Scenario, options: Options) -> str | None:
 def detector(
     link: Link,
     *,
-    estimate: Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "perfect"] = "ls_lin_time_avg",
+    estimate: EstimateName = "ls_lin_time_avg",
 ) -> Callable[[Slots], tf.Tensor]:
     """Fixed-pole detection, see `rx_fixedpole.FixedPoleDetector`.
 
     Args:
         link: the link to receive on.
         estimate: the channel estimate that it is given: least squares, interpolated with or
-            without an average over time, or limited in delay, or the true channel.
+            without an average over time, or limited in delay, the fixed-pole estimate, or the
+            true channel.
 
     Returns:
         (slots) -> llr.
@@ -54,6 +56,8 @@ def detector(
 def _estimator(link: Link, estimate: EstimateName) -> Estimator:
     if estimate == "perfect":
         return true_channel(link)
+    if estimate == "fixed_pole":
+        return fixed_pole_estimator(link)
     if estimate == "delay_limited":
         return delay_limited_estimator(link)
     return ls_estimator(link, "lin" if estimate == "ls_lin" else "lin_time_avg")

@@ -12,10 +12,11 @@ from rx_fixedpole.receivers import WienerEqualizer
 from sims.link import Link, Slots
 from sims.receivers.base import COUNT, Options
 from sims.receivers.delay_limited import delay_limited_estimator
+from sims.receivers.estimated import fixed_pole_block
 from sims.receivers.interpolated import orthogonal_pilots
 from sims.scenario import Scenario
 
-EstimatorName = Literal["delay_limited", "ls_lin", "ls_lin_time_avg"]
+EstimatorName = Literal["fixed_pole", "delay_limited", "ls_lin", "ls_lin_time_avg"]
 
 
 def fits_the_symbol(scenario: Scenario, options: Options) -> str | None:
@@ -23,7 +24,7 @@ def fits_the_symbol(scenario: Scenario, options: Options) -> str | None:
     window = options["window"]
     if window is not None and window > scenario.fft_size:
         return f"needs a window of at most fft_size = {scenario.fft_size}, got {window}"
-    if options["estimator"] == "delay_limited":
+    if options["estimator"] in ("fixed_pole", "delay_limited"):
         return None
     return orthogonal_pilots(scenario, {})
 
@@ -31,7 +32,7 @@ def fits_the_symbol(scenario: Scenario, options: Options) -> str | None:
 def wiener(
     link: Link,
     *,
-    estimator: EstimatorName = "delay_limited",
+    estimator: EstimatorName = "fixed_pole",
     window: COUNT | None = None,
     delay: int | None = None,
     num_filters: COUNT | None = None,
@@ -40,7 +41,7 @@ def wiener(
 
     Args:
         link: the link to receive on.
-        estimator: what identifies the channel; "delay_limited" is told its lags by the scenario.
+        estimator: what identifies the channel; the first two are told its lags by the scenario.
         window: filter length in samples an antenna; None: 64, at most half of the subcarriers.
         delay: decision delay in samples; None: half the window.
         num_filters: filters a slot; None: 5 with pilots on two symbols, else 1.
@@ -65,6 +66,8 @@ def grid_estimator(
     link: Link, name: EstimatorName
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """An estimator of the laboratory as Sionna's blocks have it: (y, no [B, 1, A])."""
+    if name == "fixed_pole":
+        return fixed_pole_block(link)
     if name == "delay_limited":
         delay_limited = delay_limited_estimator(link)
 

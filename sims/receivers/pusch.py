@@ -12,16 +12,41 @@ from typing import Annotated, Any, Literal
 import tensorflow as tf
 from sionna.phy.nr import PUSCHReceiver
 
-from rx_fixedpole.receivers import TimeDomainPUSCHReceiver
+from rx_fixedpole.receivers import (
+    FixedPoleDetector,
+    TimeDomainPUSCHReceiver,
+    WienerEqualizer,
+)
 from sims.link import Link, Slots
 from sims.receivers.base import Condition, Options
+from sims.receivers.estimated import fixed_pole_block
 from sims.scenario import PUSCHScenario, Scenario
 
 # What takes the place of a part of Sionna's receiver: name -> (link) -> the part; None: Sionna's.
-ESTIMATORS: dict[str, Callable[[Link], Any]] = {"ls": lambda link: None}
-DETECTORS: dict[str, Callable[[Link], Any]] = {"lmmse": lambda link: None}
+ESTIMATORS: dict[str, Callable[[Link], Any]] = {
+    "ls": lambda link: None,
+    "fixed_pole": fixed_pole_block,
+}
+DETECTORS: dict[str, Callable[[Link], Any]] = {
+    "lmmse": lambda link: None,
+    "fixed_pole": lambda link: FixedPoleDetector(
+        link.resource_grid,
+        link.stream_management,
+        constellation=link.constellation,
+        precision=link.precision,
+    ),
+}
 # The same for ours: name -> (link) -> equalizer; None: its default.
-EQUALIZERS: dict[str, Callable[[Link], Any]] = {"fixed_pole": lambda link: None}
+EQUALIZERS: dict[str, Callable[[Link], Any]] = {
+    "fixed_pole": lambda link: None,
+    "wiener": lambda link: WienerEqualizer(
+        link.resource_grid,
+        link.stream_management,
+        estimator=fixed_pole_block(link),
+        l_min=link.l_min,
+        precision=link.precision,
+    ),
+}
 
 
 def _key_of(parts: Mapping[str, Any]) -> Condition:
