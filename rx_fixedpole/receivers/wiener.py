@@ -59,10 +59,11 @@ class WienerEqualizer(Block):
         resource_grid: Sionna's ``ResourceGrid`` with pilots, any guards and DC null.
         stream_management: Sionna's ``StreamManagement``, which tells which receiver detects
             which streams.
-        estimator: None for :class:`FixedPoleChannelEstimator`, or called as Sionna's ``LSChannelEstimator``: ``(y [B, R, A, M, fft_size],
+        estimator: called as Sionna's ``LSChannelEstimator``: ``(y [B, R, A, M, fft_size],
             no [B, R, A]) -> h_hat [B, R, A, num_tx, S, M, K], err_var`` of that shape or one that
             broadcasts to it, on the K occupied subcarriers. It is asked twice a slot: with the
             thermal noise, then with all the noise that its first answer leaves on the pilots.
+            None: :class:`FixedPoleChannelEstimator` with its defaults.
         window: filter length W >= 1 an antenna, in samples. None: 64, or half of the subcarriers
             if that is less.
         delay: decision delay d in samples, the reach into the future of the output. None: half of
