@@ -25,17 +25,24 @@ from sims.sweep.notation import load
 
 DEFAULT_RECEIVERS = [
     "fixed_pole",
+    "fixed_pole_lmmse",
     "window",
     "bptt",
     "esn",
-    "ls_lin",
     "ls_lin_time_avg",
     "ls_delay_limited",
     "joint_lmmse",
     "kbest",
     "perfect_csi",
 ]
-PUSCH_RECEIVERS = ["pusch_ls", "pusch_time", "ls_delay_limited", "joint_lmmse", "pusch_perfect"]
+PUSCH_RECEIVERS = [
+    "pusch_ls",
+    "pusch_time",
+    "pusch_fixed_pole",
+    "ls_delay_limited",
+    "joint_lmmse",
+    "pusch_perfect",
+]
 DEFAULT_EBNO_DB = ["4:12:2"]
 
 EXAMPLES = """

@@ -8,6 +8,7 @@ from sims.benchmark.bar import Bar, Budget, Found, later
 __all__ = ["BARS", "Bar", "Budget", "Found"]
 
 _MIMO = "FixedPoleEqualizer, defaults, over Sionna LS + LMMSE"
+_ESTIMATOR = "channel estimator, defaults, + LMMSE over Sionna LS + LMMSE"
 _SLOT = "fit + detect of one slot, p99 in ms, 2 streams"
 # Label -> bar. B slots, T samples, K poles; 4 inputs and 2 outputs throughout.
 BARS: dict[str, Bar] = {
@@ -101,6 +102,15 @@ BARS: dict[str, Bar] = {
         "decoding all receivers at once over one by one", "info", 0,
         later("sweeping.batched_decodes"),
     ),
+    "15a": Bar(
+        f"{_ESTIMATOR}, 2x2, 32 slots", "at most", 1.2,
+        later("receivers.estimator_share", 2, 32),
+    ),
+    "15b": Bar(
+        f"{_ESTIMATOR}, 4x4, 32 slots", "at most", 1.2,
+        later("receivers.estimator_share", 4, 32),
+    ),
+    "15c": Bar(f"{_ESTIMATOR}, umi_uplink, 2 slots", "info", 0, later("receivers.uplink_share")),
     # Milliseconds, which count on a GPU alone; a slot lasts 0.5 ms.
     "14a": Bar(f"{_SLOT}, 2 antennas", "at most", 0.5, slots.latency(2), "gpu"),
     "14b": Bar(f"{_SLOT}, 4 antennas", "at most", 0.5, slots.latency(4), "gpu"),

@@ -17,6 +17,7 @@ from rx_fixedpole.receivers import FixedPoleEqualizer
 from sims.benchmark.bar import Budget, Found
 from sims.benchmark.timing import compare
 from sims.link import Link, Slots
+from sims.receivers.estimated import fixed_pole_block
 from sims.scenario import SCENARIOS, Scenario
 
 EBNO_DB = 10.0
@@ -34,6 +35,25 @@ def equalizer_share(num_ant: int, batch: int) -> Callable[[Budget], Found]:
         )
 
     return measure
+
+
+def estimator_share(num_ant: int, batch: int) -> Callable[[Budget], Found]:
+    """Our channel estimator before LMMSE detection over Sionna's chain."""
+
+    def measure(budget: Budget) -> Found:
+        scenario = SCENARIOS["nominal_2x2"].replace(num_tx_ant=num_ant, num_rx_ant=num_ant)
+        link, slots = draw(scenario, batch)
+        ours = lmmse_chain(link, slots, fixed_pole_block(link))
+        return compare(ours, sionna_chain(link, slots), budget.rounds, faster=False)
+
+    return measure
+
+
+def uplink_share(budget: Budget) -> Found:
+    """The same on the UMi uplink, 4 users and 16 antennas, 2 slots."""
+    link, slots = draw(SCENARIOS["umi_uplink"], 2)
+    ours = lmmse_chain(link, slots, fixed_pole_block(link))
+    return compare(ours, sionna_chain(link, slots), budget.rounds, faster=False)
 
 
 def slot_share(budget: Budget) -> Found:
@@ -60,7 +80,13 @@ def on_samples(block: Any, slots: Slots) -> Callable[[], Any]:
 
 def sionna_chain(link: Link, slots: Slots) -> Callable[[], Any]:
     """Demodulation, LSChannelEstimator with linear interpolation, LMMSEEqualizer, in a graph."""
-    estimator = LSChannelEstimator(link.resource_grid, interpolation_type="lin")
+    return lmmse_chain(
+        link, slots, LSChannelEstimator(link.resource_grid, interpolation_type="lin")
+    )
+
+
+def lmmse_chain(link: Link, slots: Slots, estimator: Any) -> Callable[[], Any]:
+    """Demodulation, a channel estimator, LMMSEEqualizer, in a graph."""
     equalizer = LMMSEEqualizer(link.resource_grid, link.stream_management)
 
     def receive(y_time: tf.Tensor, no: tf.Tensor) -> Any:
