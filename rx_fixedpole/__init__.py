@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rx_fixedpole import theory as theory
     from rx_fixedpole.layers import FixedPoleRNN, PilotReadout, TrainablePoleRNN
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
+    from rx_fixedpole.receivers.continuous import ContinuousChannelEstimator
     from rx_fixedpole.receivers.detector import FixedPoleDetector
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
     from rx_fixedpole.receivers.estimator import FixedPoleChannelEstimator
@@ -63,6 +64,7 @@ _MODULES = ("layers", "poles", "readout", "recurrence", "theory")
 _HOMES = {
     "ARDRidge": "readout",
     "BlockRLS": "readout",
+    "ContinuousChannelEstimator": "receivers.continuous",
     "FixedPoleChannelEstimator": "receivers.estimator",
     "FixedPoleDetector": "receivers.detector",
     "FixedPoleEqualizer": "receivers.equalizer",
@@ -77,6 +79,7 @@ _HOMES = {
 __all__ = [
     "ARDRidge",
     "BlockRLS",
+    "ContinuousChannelEstimator",
     "FixedPoleChannelEstimator",
     "FixedPoleDetector",
     "FixedPoleEqualizer",

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .continuous import ContinuousChannelEstimator
     from .detector import FixedPoleDetector
     from .equalizer import FixedPoleEqualizer
     from .estimator import FixedPoleChannelEstimator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .wiener import WienerEqualizer
 
 _HOMES = {
+    "ContinuousChannelEstimator": "continuous",
     "FixedPoleChannelEstimator": "estimator",
     "FixedPoleDetector": "detector",
     "FixedPoleEqualizer": "equalizer",
@@ -24,6 +26,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ContinuousChannelEstimator",
     "FixedPoleChannelEstimator",
     "FixedPoleDetector",
     "FixedPoleEqualizer",
