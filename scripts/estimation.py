@@ -24,6 +24,9 @@ def main() -> None:
     parser.add_argument("scenarios", nargs="*", default=["umi_uplink", "umi_uplink_fast"])
     parser.add_argument("--ebno", nargs="*", type=float, default=[0.0, 10.0], help="in dB")
     parser.add_argument("--drops", type=int, default=64, help="slots, a multiple of 16")
+    parser.add_argument(
+        "--ablation", action="store_true", help="ours with one part changed, instead of rivals"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None, help="JSON file (default: none)")
     arguments = parser.parse_args()
@@ -31,7 +34,7 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ.setdefault(name, "1")
 
-    from sims.experiments.estimation import measure, table
+    from sims.experiments.estimation import ABLATION, ESTIMATORS, measure, table
     from sims.experiments.record import versions
     from sims.link import Link
     from sims.scenario import SCENARIOS
@@ -40,7 +43,11 @@ def main() -> None:
     for scenario in arguments.scenarios:
         link = Link(SCENARIOS[scenario])
         rows += measure(
-            link, ebno_db=arguments.ebno, num_drops=arguments.drops, seed=arguments.seed
+            link,
+            ebno_db=arguments.ebno,
+            num_drops=arguments.drops,
+            seed=arguments.seed,
+            estimators=ABLATION if arguments.ablation else ESTIMATORS,
         )
     print(table(rows))
     if arguments.out is not None:

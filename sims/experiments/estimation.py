@@ -58,6 +58,18 @@ ESTIMATORS: dict[str, Callable[[Link], ChannelEstimator]] = {
     "joint LMMSE, true covariance": _joint_lmmse,
 }
 
+# The fixed-pole estimator with one part of it changed: what each part is worth
+ABLATION: dict[str, Callable[[Link], ChannelEstimator]] = {
+    "fixed poles": fixed_pole_block,
+    "no prior along the array": partial(fixed_pole_block, array_prior=False),
+    "poles a whole sample apart": partial(fixed_pole_block, spacing=1.0),
+    "poles a quarter of a sample apart": partial(fixed_pole_block, spacing=0.25),
+    "channels that stand still": partial(fixed_pole_block, time_correlation=False),
+    "no common Doppler shift": partial(fixed_pole_block, doppler_shift=False),
+    "taps not told": partial(fixed_pole_block, taps=False),
+    "noise variance estimated": partial(fixed_pole_block, estimate_noise=True),
+}
+
 
 def drop_errors(
     link: Link,
@@ -122,12 +134,18 @@ def nmse_db(errors: np.ndarray, *, seed: int = 0) -> tuple[float, float, float]:
 
 
 def measure(
-    link: Link, *, ebno_db: Sequence[float], num_drops: int, seed: int = 0
+    link: Link,
+    *,
+    ebno_db: Sequence[float],
+    num_drops: int,
+    seed: int = 0,
+    estimators: Mapping[str, Callable[[Link], ChannelEstimator]] = ESTIMATORS,
 ) -> list[dict[str, Any]]:
-    """Measure all ESTIMATORS on a link.
+    """Measure estimators on a link.
 
     Args:
         link: where the slots come from.
+        estimators: name -> (link -> estimator).
         ebno_db: points in dB.
         num_drops: slots at every point.
         seed: of slots and resampling.
@@ -136,10 +154,10 @@ def measure(
         A row for every estimator and point: "scenario", "estimator", "ebno_db", "nmse_db" (value,
         lower, upper end) and "drops" (the error of every drop, over its users).
     """
-    estimators = {name: build(link) for name, build in ESTIMATORS.items()}
+    built = {name: build(link) for name, build in estimators.items()}
     rows = []
     for ebno in ebno_db:
-        found = drop_errors(link, estimators, ebno_db=ebno, num_drops=num_drops, seed=seed)
+        found = drop_errors(link, built, ebno_db=ebno, num_drops=num_drops, seed=seed)
         rows += [
             {
                 "scenario": link.scenario.name,
