@@ -24,6 +24,8 @@ from .synthesis import Synthesis
 # Poles that are carried along, by how many a slot of the batch needs.
 _SIZES = (24, 48, 96, 192)
 _UPDATES, _BEAM_UPDATES = 4, 3
+# Noise relative to the pilots' mean power below which the factorisations lose their digits.
+_LEAST_NOISE = 1e-10
 # Antennas from which a prior along the array is worth its cost by default.
 _MANY_ANTENNAS = 8
 
@@ -134,7 +136,9 @@ class FixedPoleChannelEstimator(Block):
         rows = ops.reshape(y, (-1, shape[2], self._num_symbols * self._fft_size))
         pilots = ops.take(rows, self._pilots, axis=-1)
         energy = ops.sum(ops.cast(_backend.power(pilots), "float64"), axis=(1, 2))
-        no = no + ops.zeros_like(energy)
+        # Noise-free slots have a solution too, and a silent one has nothing but zeros.
+        least = _LEAST_NOISE * energy / (shape[2] * len(self._pilots)) + 1e-30
+        no = _backend.at_least(no + ops.zeros_like(energy), least)
         z = self._matched(rows)
         profile, found = self._profile(z, no)
         z, turn = self._drift.removed(z, found, no)
@@ -197,7 +201,7 @@ class FixedPoleChannelEstimator(Block):
             if self._estimate_noise:
                 modelled, known = self._evidence.explained(z, gram, posterior)
                 left = _backend.at_least(energy - modelled, 1e-12 * energy)
-                no = left / _backend.at_least(count - known, 1.0) + 1e-300
+                no = left / _backend.at_least(count - known, 1.0) + 1e-30
         return prior, no
 
     def _along_array(
