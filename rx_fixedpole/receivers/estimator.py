@@ -24,6 +24,8 @@ from .synthesis import Synthesis
 # Poles that are carried along, by how many a slot of the batch needs.
 _SIZES = (24, 48, 96, 192)
 _UPDATES, _BEAM_UPDATES = 4, 3
+# Noise relative to the pilots' mean power below which the factorisations lose their digits.
+_LEAST_NOISE = 1e-10
 # Antennas from which a prior along the array is worth its cost by default.
 _MANY_ANTENNAS = 8
 
@@ -132,9 +134,11 @@ class FixedPoleChannelEstimator(Block):
         no = ops.cast(noise_variance(no, shape[:3], _backend.REAL_OF[self._dtype]), "float64")
         y = ops.cast(y, self._dtype)
         rows = ops.reshape(y, (-1, shape[2], self._num_symbols * self._fft_size))
-        pilots = ops.take(rows, self._pilots, axis=-1)
-        energy = ops.sum(ops.cast(_backend.power(pilots), "float64"), axis=(1, 2))
-        no = no + ops.zeros_like(energy)
+        pilots = ops.cast(ops.take(rows, self._pilots, axis=-1), "complex128")
+        energy = ops.sum(_backend.power(pilots), axis=(1, 2))
+        # Noise-free slots have a solution too, and a silent one has nothing but zeros.
+        least = _LEAST_NOISE * energy / (shape[2] * len(self._pilots)) + 1e-30
+        no = _backend.at_least(no + ops.zeros_like(energy), least)
         z = self._matched(rows)
         profile, found = self._profile(z, no)
         z, turn = self._drift.removed(z, found, no)
@@ -148,11 +152,15 @@ class FixedPoleChannelEstimator(Block):
         return h_hat, ops.reshape(err_var, (-1, shape[1], 1, *self._synthesis.shape))
 
     def _matched(self, rows: Tensor) -> Tensor:
-        """Matched outputs ``[B, A, J, I, K]`` of every part and delay."""
+        """Matched outputs of every part and delay, complex128 ``[B, A, J, I, K]``.
+
+        Rounded to single precision they would not be those of any pilots: poles half a sample
+        apart are so close to dependent that posterior means then grow without bound.
+        """
         blocks, length, size, num_lags = self._model.matched.shape
         flat = self._model.matched.reshape(blocks, length, size * num_lags)
         pilots = ops.swapaxes(ops.take(rows, self._model.elements, axis=-1), 1, 2)
-        z = pilots @ _backend.constant(flat, self._dtype)
+        z = ops.cast(pilots, "complex128") @ _backend.constant(flat, "complex128")
         z = ops.reshape(z, (-1, blocks, z.shape[2], size, num_lags))
         return ops.transpose(z, (0, 2, 1, 3, 4))
 
@@ -171,7 +179,7 @@ class FixedPoleChannelEstimator(Block):
         powers, chosen = ops.top_k(ops.where(found, profile, ops.zeros_like(profile)), size)
         at = ops.take(chosen, self._model.user, axis=1)[:, None]
         at = at + ops.zeros_like(ops.cast(ops.real(z[..., :1]), at.dtype))
-        z = ops.cast(ops.take_along_axis(z, at, axis=-1), "complex128")
+        z = ops.take_along_axis(z, at, axis=-1)
         ones = ops.ones_like(powers[..., :1])
         prior = Prior(chosen, powers, ones * _backend.constant(self._speeds, "float64"), ones)
         gram = self._evidence.gram(chosen)
@@ -190,6 +198,9 @@ class FixedPoleChannelEstimator(Block):
     ) -> tuple[Prior, Tensor]:
         """The prior, and the noise variance, by empirical Bayes."""
         count = z.shape[-1] * len(self._pilots)
+        if self._estimate_noise:
+            # From above: too small a variance has its noise explained, and so confirms itself.
+            no = _backend.at_least(no, energy / count)
         for _ in range(_UPDATES):
             prior = self._evidence.with_speeds(z, gram, prior, no)
             posterior = self._evidence.posterior(z, gram, prior, no)
@@ -197,7 +208,7 @@ class FixedPoleChannelEstimator(Block):
             if self._estimate_noise:
                 modelled, known = self._evidence.explained(z, gram, posterior)
                 left = _backend.at_least(energy - modelled, 1e-12 * energy)
-                no = left / _backend.at_least(count - known, 1.0) + 1e-300
+                no = left / _backend.at_least(count - known, 1.0) + 1e-30
         return prior, no
 
     def _along_array(

@@ -113,6 +113,8 @@ class Evidence:
         if prior.speeds.shape[-1] == 1:
             return prior
         model = self._model
+        if len(self._table.powers) == 1:
+            return prior
         kinds, size = model.real[model.example].shape
         num_chosen = prior.delays.shape[-1]
         spread = ops.reshape(_backend.power(gram), (-1, kinds, size, num_chosen, size, num_chosen))
