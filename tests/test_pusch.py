@@ -276,14 +276,6 @@ class TestScenario:
             BASE.replace(**changes)
 
 
-@pytest.fixture
-def eagerly():
-    """Trace nothing: that takes longer than the few slots of a test."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.mark.usefixtures("eagerly")
 class TestLink:
     @pytest.mark.parametrize(
