@@ -34,6 +34,9 @@ from sims.scenario import SCENARIOS, Scenario
 # the package has a function of that name
 joint_lmmse = importlib.import_module("sims.receivers.joint_lmmse")
 
+# Tracing the generator of drops takes longer than the few that a test asks for
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 UPLINK = SCENARIOS["umi_uplink"]
 SMALL = UPLINK.replace(
     name="small",
