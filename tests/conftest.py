@@ -28,3 +28,12 @@ def seeded() -> Iterator[None]:
     if sionna is not None:
         sionna.config.seed = 1
     yield
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Trace and compile nothing: that takes longer than the few slots of a test."""
+    from tests.modes import without_graphs
+
+    with without_graphs():
+        yield

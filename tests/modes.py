@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -25,6 +27,18 @@ def in_mode(fn, mode):
         return keras.tree.map_structure(keras.ops.convert_to_numpy, result)
 
     return run
+
+
+@contextlib.contextmanager
+def without_graphs():
+    """Run even what the package compiles by itself op by op, on TensorFlow."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def complex_normal(seed, *shape, dtype="complex128"):

@@ -83,6 +83,7 @@ def slots(no=0.0, **fields):
 
 
 class TestReceiver:
+    @pytest.mark.usefixtures("eagerly")
     @pytest.mark.parametrize(
         "fields",
         [
@@ -119,6 +120,7 @@ class TestReceiver:
             in_mode(receive, mode)(y, no), in_mode(receive, "eager")(y, no), atol=tolerance
         )
 
+    @pytest.mark.usefixtures("eagerly")
     def test_returns_what_the_receiver_of_sionna_returns(self):
         y, _ = slots(no=0.1)
         theirs = PUSCHReceiver(
@@ -130,12 +132,14 @@ class TestReceiver:
         alone = TimeDomainPUSCHReceiver(transmitter(), l_min=L_MIN)(y, 0.1)
         np.testing.assert_array_equal(alone, got[0])
 
+    @pytest.mark.usefixtures("eagerly")
     def test_the_crc_tells_wrong_blocks(self):
         y, bits = slots(no=4.0)
         b_hat, crc = receiver()(y, 4.0)
         np.testing.assert_array_equal(np.all(b_hat == bits, axis=-1), crc)
         assert not np.all(crc)
 
+    @pytest.mark.usefixtures("eagerly")
     def test_slots_are_received_one_by_one(self):
         y, _ = slots(no=0.1, layers=2)
         receive = receiver(bits=False, layers=2)
@@ -150,6 +154,7 @@ class TestReceiver:
         b_hat, _ = receive(y, 1e-4)
         np.testing.assert_array_equal(b_hat, bits)
 
+    @pytest.mark.usefixtures("eagerly")
     def test_takes_any_equalizer_and_decoder(self):
         y, bits = slots()
         sender = transmitter()
@@ -274,14 +279,6 @@ class TestScenario:
     def test_the_impossible_is_refused(self, changes, message):
         with pytest.raises(ValueError, match=message):
             BASE.replace(**changes)
-
-
-@pytest.fixture
-def eagerly():
-    """Trace nothing: that takes longer than the few slots of a test."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.usefixtures("eagerly")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from keras import ops
@@ -15,12 +14,10 @@ from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
 from . import arguments
-from .anchors import anchors
-from .demodulation import advance, demodulate
+from .demodulation import demodulate
 from .estimator import FixedPoleChannelEstimator
-from .frontend import TimeFrontEnd, antenna_responses
 from .layout import StreamLayout, noise_variance
-from .mmse import MMSEDesign
+from .moving_filters import MovingFilters
 from .pilots import pilot_groups
 from .reliability import LARGEST_ERROR, SMALLEST_ERROR, Reliability
 from .residual import PilotResidual
@@ -34,14 +31,6 @@ LONGEST_WINDOW = 64
 FIRST_LAG = -8
 # Filters a slot where the pilots can show that the channel moves.
 NUM_FILTERS = 5
-
-
-class _Filtered(NamedTuple):
-    """One receiver's filters at J times in the slot, N subcarriers."""
-
-    outputs: Tensor  # [B, J, S, M, N] unbiased
-    known: Tensor  # [B, J, S, N] error variance as far as taps, noise and err_var tell it
-    learnt: Tensor  # [B, J, S, N] the part of it due to err_var
 
 
 class WienerEqualizer(Block):
@@ -130,7 +119,6 @@ class WienerEqualizer(Block):
         if self._l_min > 0:
             raise ValueError(f"l_min must be <= 0, got {l_min}")
         self._size = int(resource_grid.fft_size)
-        self._prefix = int(resource_grid.cyclic_prefix_length)
         self._num_symbols = int(resource_grid.num_ofdm_symbols)
         self._grid, self._dtype = resource_grid, "complex64"
         if str(self.precision) == "double":
@@ -146,21 +134,15 @@ class WienerEqualizer(Block):
         ]
         window = self._window(window)
         delay = window // 2 if delay is None else arguments.integer(delay, "delay")
-        # Centred on the prefix, as the channel with its filter reaches both ways
-        shift = -(self._prefix // 2)
-        self._capture = -min(self._prefix // 2, -self._l_min)
-        first = min(self._l_min, FIRST_LAG)
-        self._design = MMSEDesign(resource_grid, window, delay, first, (self._capture, shift))
-        self._front_end = TimeFrontEnd(
-            resource_grid, np.zeros(0), "orthonormal", window, delay + shift, self._dtype,
-            l_min=self._l_min,
-        )  # fmt: skip
-        self._delay_ramp = advance(self._size, -shift)
         if num_filters is None:
             symbols = [len(np.unique(g.elements // self._size)) for g in self._groups]
             num_filters = NUM_FILTERS if min(symbols) > 1 else 1
         number = arguments.integer(num_filters, "num_filters", at_least=1)
-        self._mixing, self._times = anchors(self._num_symbols, min(number, self._num_symbols))
+        self._capture = -min(int(resource_grid.cyclic_prefix_length) // 2, -self._l_min)
+        self._filters = MovingFilters(
+            resource_grid, window, delay, min(number, self._num_symbols), l_min=self._l_min,
+            first_lag=min(self._l_min, FIRST_LAG), capture=self._capture, dtype=self._dtype,
+        )  # fmt: skip
 
     def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
         """Identify the channel of every slot and equalize its data."""
@@ -169,13 +151,14 @@ class WienerEqualizer(Block):
         rows = ops.reshape(y, (-1, *y.shape[2:]))
         no = no + 0 * ops.real(rows[:, 0, 0])
         h, err_var, seen = self._identify(y, no)
-        filtered = self._filter(rows, h, err_var, no)
-        outputs = self._over_time(filtered.outputs)
+        filtered = self._filters.apply(rows, h, err_var, no)
+        over_time = self._filters.over_time
+        outputs = over_time(filtered.outputs)
         known, learnt = filtered.known[:, :, :, None], filtered.learnt[:, :, :, None]
         # The channel was fitted to the pilots and to the thermal noise on them, which takes away
         # there what it adds elsewhere; what the prefix lets in is no noise to the filters.
         fitted = ops.reshape(2.0 * no / _backend.at_least(seen, 1e-30), (-1, 1, 1, 1))
-        error = self._error(outputs, self._over_time(known), fitted * self._over_time(learnt))
+        error = self._error(outputs, over_time(known), fitted * over_time(learnt))
         return self._layout.data(outputs), self._layout.data(error / (1.0 - error))
 
     def _identify(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -200,40 +183,6 @@ class WienerEqualizer(Block):
         seen = _backend.at_least(seen, no)
         return *estimate(seen), seen
 
-    def _filter(self, y: Tensor, h: Tensor, err_var: Tensor, no: Tensor) -> _Filtered:
-        """Design the filters, apply them, and tell what they leave."""
-        num_ant, num_streams, num_times = y.shape[1], h.shape[2], len(self._times)
-        times = _backend.constant(self._times, self._dtype)
-        then = ops.transpose(times @ h, (0, 3, 1, 2, 4))
-        err_var = ops.transpose(ops.real(times) @ err_var, (0, 3, 1, 2, 4))
-        err_var = ops.reshape(err_var, (-1, *err_var.shape[2:]))
-        err_var = ops.mean(ops.sum(err_var, axis=2), axis=(1, 2))  # [B J]
-        taps, removed = self._design.taps(ops.reshape(then, (-1, *then.shape[2:])))
-        err_var = self._design.remaining(err_var, removed)
-        thermal = ops.repeat(no, num_times)
-        load = ops.cast(thermal + err_var, "float64")
-        weights = self._design.filters(taps, load)
-        response = self._design.response(weights, taps)
-        weights = ops.cast(weights, self._dtype)
-        gain = ops.cast(response.gain, self._dtype)
-        power = _backend.at_least(_backend.power(gain), 1e-30)
-        squared = antenna_responses(weights, self._front_end.responses, self._dtype)
-        squared = ops.sum(_backend.power(squared), axis=2)  # [B J, S, N]
-        learnt = err_var[:, None, None] * squared / power
-        known = ops.cast(response.leak, self._real) / power + learnt
-        known = known + thermal[:, None, None] * squared / power
-        inverse = ops.conj(gain) / ops.cast(power, self._dtype)
-        inverse = inverse * _backend.constant(self._delay_ramp, self._dtype)
-        rows = (-1, num_times, num_ant * self._design.window, num_streams)
-        weights = ops.transpose(ops.reshape(weights, rows), (0, 2, 1, 3))
-        weights = ops.reshape(weights, (-1, rows[2], num_times * num_streams))
-        outputs = self._front_end.apply(y, weights)
-        split = (-1, num_times, num_streams)
-        outputs = ops.reshape(outputs, (*split, *outputs.shape[2:]))
-        inverse = ops.reshape(inverse, (*split, 1, self._size))
-        known, learnt = (ops.reshape(x, (*split, self._size)) for x in (known, learnt))
-        return _Filtered(outputs * inverse, known, learnt)
-
     def _error(self, outputs: Tensor, known: Tensor, optimism: Tensor) -> Tensor:
         """Error variance ``[B, S, M, N]`` of the outputs once scaled by ``1 / (1 + known)``."""
         known = ops.clip(known, SMALLEST_ERROR, 1e6)
@@ -253,11 +202,6 @@ class WienerEqualizer(Block):
             excess.append(_backend.at_least(0.5 * (near + far), 0.0))
         excess = ops.take(ops.concatenate(excess, axis=1), self._order, axis=1)
         return ops.clip(expected + excess[:, :, None], SMALLEST_ERROR, LARGEST_ERROR)
-
-    def _over_time(self, x: Tensor) -> Tensor:
-        """``[B, J, S, M or 1, N]`` at J times to ``[B, S, M, N]`` at those of the symbols."""
-        mixing = self._mixing.T[:, None, :, None]  # [J, 1, M, 1]
-        return ops.sum(x * _backend.constant(mixing, _backend.dtype(x)), axis=1)
 
     def _window(self, window: int | None) -> int:
         if window is None:
