@@ -26,8 +26,6 @@ _SIZES = (24, 48, 96, 192)
 _UPDATES, _BEAM_UPDATES = 4, 3
 # Noise relative to the pilots' mean power below which the factorisations lose their digits.
 _LEAST_NOISE = 1e-10
-# Antennas from which a prior along the array is worth its cost by default.
-_MANY_ANTENNAS = 8
 
 
 class FixedPoleChannelEstimator(Block):
@@ -56,7 +54,8 @@ class FixedPoleChannelEstimator(Block):
         doppler_shift: whether to remove the turn from symbol to symbol that all delays of a user
             share. It needs streams with orthogonal pilots.
         array_prior: whether beams (a DFT along the receive antennas, in their order) have powers
-            too. None: from 8 antennas on.
+            too: up to 0.6 dB less error with 16 antennas, for four times the time and, as all
+            beams are solved side by side, as many times the memory as there are antennas.
         estimate_noise: whether to take the noise variance from what the poles leave of the pilots,
             as is right where interference or a short prefix adds to thermal noise; ``no`` then is
             where the search begins.
@@ -99,7 +98,7 @@ class FixedPoleChannelEstimator(Block):
         spacing: float = 0.5,
         time_correlation: bool = True,
         doppler_shift: bool = True,
-        array_prior: bool | None = None,
+        array_prior: bool = False,
         estimate_noise: bool = False,
         precision: str | None = None,
     ) -> None:
@@ -109,9 +108,7 @@ class FixedPoleChannelEstimator(Block):
         poles = delays(resource_grid, l_min, l_max, spacing)
         moving = arguments.flag(time_correlation, "time_correlation")
         shifting = arguments.flag(doppler_shift, "doppler_shift")
-        self._array_prior = array_prior
-        if array_prior is not None:
-            arguments.flag(array_prior, "array_prior")
+        self._array_prior = arguments.flag(array_prior, "array_prior")
         self._estimate_noise = arguments.flag(estimate_noise, "estimate_noise")
         self._fft_size = int(resource_grid.fft_size)
         self._num_symbols = int(resource_grid.num_ofdm_symbols)
@@ -185,8 +182,7 @@ class FixedPoleChannelEstimator(Block):
         gram = self._evidence.gram(chosen)
         shared = ops.transpose(z, (0, 2, 3, 4, 1))[:, None]
         prior, no = self._learned(shared, gram, prior, no, energy)
-        many = int(z.shape[1]) >= _MANY_ANTENNAS
-        if many if self._array_prior is None else self._array_prior:
+        if self._array_prior:
             mean, posterior, prior = self._along_array(z, gram, prior, no)
         else:
             posterior = self._evidence.posterior(shared, gram, prior, no)

@@ -61,7 +61,7 @@ ESTIMATORS: dict[str, Callable[[Link], ChannelEstimator]] = {
 # The fixed-pole estimator with one part of it changed: what each part is worth
 ABLATION: dict[str, Callable[[Link], ChannelEstimator]] = {
     "fixed poles": fixed_pole_block,
-    "no prior along the array": partial(fixed_pole_block, array_prior=False),
+    "a prior along the array": partial(fixed_pole_block, array_prior=True),
     "poles a whole sample apart": partial(fixed_pole_block, spacing=1.0),
     "poles a quarter of a sample apart": partial(fixed_pole_block, spacing=0.25),
     "channels that stand still": partial(fixed_pole_block, time_correlation=False),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import tensorflow as tf
 
@@ -11,8 +10,6 @@ from rx_fixedpole.receivers import FixedPoleChannelEstimator
 from sims.link import Link, Slots
 from sims.receivers.base import POSITIVE
 from sims.receivers.detection import Estimator, lmmse_receiver
-
-_SWITCH = {"auto": None, "on": True, "off": False}
 
 
 def fixed_pole_lmmse(
@@ -22,7 +19,7 @@ def fixed_pole_lmmse(
     spacing: POSITIVE = 0.5,
     time_correlation: bool = True,
     doppler_shift: bool = True,
-    array_prior: Literal["auto", "on", "off"] = "auto",
+    array_prior: bool = False,
     estimate_noise: bool = False,
 ) -> Callable[[Slots], tf.Tensor]:
     """Fixed-pole channel estimate, then LMMSE detection, see `FixedPoleChannelEstimator`.
@@ -33,7 +30,7 @@ def fixed_pole_lmmse(
         spacing: distance of the poles in samples.
         time_correlation: whether channels may move.
         doppler_shift: whether a common turn from symbol to symbol is removed.
-        array_prior: whether beams have powers; "auto": from 8 antennas on.
+        array_prior: whether beams have powers.
         estimate_noise: whether the noise variance is estimated too.
 
     Returns:
@@ -45,7 +42,7 @@ def fixed_pole_lmmse(
         spacing=spacing,
         time_correlation=time_correlation,
         doppler_shift=doppler_shift,
-        array_prior=_SWITCH[array_prior],
+        array_prior=array_prior,
         estimate_noise=estimate_noise,
     )
     return lmmse_receiver(link, _of_slots(block))
@@ -63,7 +60,7 @@ def fixed_pole_block(
     spacing: float = 0.5,
     time_correlation: bool = True,
     doppler_shift: bool = True,
-    array_prior: bool | None = None,
+    array_prior: bool = False,
     estimate_noise: bool = False,
 ) -> FixedPoleChannelEstimator:
     """The estimator itself; options as the Block has them."""
