@@ -232,8 +232,7 @@ class TestQuality:
         h = random_paths(grid, batch=8, num_ant=1) * steering
         y = received(grid, h, 0.3)
         on, off = (
-            estimator("guards", **options)(y, 0.3)[0]
-            for options in (dict(array_prior=True), {})
+            estimator("guards", **options)(y, 0.3)[0] for options in (dict(array_prior=True), {})
         )
         assert decibels(error(on, h)) < decibels(error(off, h)) - gain
 

@@ -197,15 +197,23 @@ class FixedPoleChannelEstimator(Block):
         if self._estimate_noise:
             # From above: too small a variance has its noise explained, and so confirms itself.
             no = _backend.at_least(no, energy / count)
-        for _ in range(_UPDATES):
-            prior = self._evidence.with_speeds(z, gram, prior, no)
-            posterior = self._evidence.posterior(z, gram, prior, no)
-            prior = self._evidence.with_delays(prior, posterior)
+
+        # A loop, as graphs grow with every update: one of them is built for every size.
+        def update(_: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            delays, speeds, no = state
+            known = prior._replace(delays=delays, speeds=speeds)
+            known = self._evidence.with_speeds(z, gram, known, no)
+            posterior = self._evidence.posterior(z, gram, known, no)
+            known = self._evidence.with_delays(known, posterior)
             if self._estimate_noise:
-                modelled, known = self._evidence.explained(z, gram, posterior)
+                modelled, number = self._evidence.explained(z, gram, posterior)
                 left = _backend.at_least(energy - modelled, 1e-12 * energy)
-                no = left / _backend.at_least(count - known, 1.0) + 1e-30
-        return prior, no
+                no = left / _backend.at_least(count - number, 1.0) + 1e-30
+            return known.delays, known.speeds, no
+
+        state = (prior.delays, prior.speeds, no)
+        delays, speeds, no = ops.fori_loop(0, _UPDATES, update, state)
+        return prior._replace(delays=delays, speeds=speeds), no
 
     def _along_array(
         self, z: Tensor, gram: Tensor, prior: Prior, no: Tensor
