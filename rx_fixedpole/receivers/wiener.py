@@ -31,6 +31,9 @@ LONGEST_WINDOW = 64
 FIRST_LAG = -8
 # Filters a slot where the pilots can show that the channel moves.
 NUM_FILTERS = 5
+# What the pilots add to the expected error, relative to it, is at least this. They tell it within a
+# sixth: a bound of zero would turn that scatter into a bias, of 7 %, none into LLRs too large.
+LEAST_EXCESS = -0.1
 
 
 class WienerEqualizer(Block):
@@ -198,10 +201,13 @@ class WienerEqualizer(Block):
                 for x in (scaled, optimism, predicted)
             )
             z = z - _backend.constant(group.targets.T, self._dtype)
-            near, far = reliability.averages(_backend.power(z) + o - e)
-            excess.append(_backend.at_least(0.5 * (near + far), 0.0))
+            # Relative to what was expected: what adds to the noise passes the same filters
+            seen = reliability.averages(_backend.power(z) + o - e)
+            near, far = (x / y for x, y in zip(seen, reliability.averages(e), strict=True))
+            excess.append(_backend.at_least(0.5 * (near + far), LEAST_EXCESS))
         excess = ops.take(ops.concatenate(excess, axis=1), self._order, axis=1)
-        return ops.clip(expected + excess[:, :, None], SMALLEST_ERROR, LARGEST_ERROR)
+        error = expected * (1.0 + excess[:, :, None])
+        return ops.clip(error, SMALLEST_ERROR, LARGEST_ERROR)
 
     def _window(self, window: int | None) -> int:
         if window is None:

@@ -58,7 +58,7 @@ RECEIVERS: dict[str, Receiver] = {
         partial(detector, estimate="fixed_pole"), "fixed-pole channel estimate and detector"
     ),
     "wiener": Receiver(
-        identified_wiener, "identified taps, Wiener in time", requires=fits_the_symbol
+        identified_wiener, "identified taps, Wiener in time", revision=2, requires=fits_the_symbol
     ),
     "detector_ls": Receiver(detector, "fixed-pole detector, LS", requires=estimate_is_possible),
     "detector_perfect": Receiver(
