@@ -198,7 +198,6 @@ class TestReceiver:
             ),
             (dict(l_min=0, stream_management=1), TypeError, "stream_management must be a Stream"),
         ],
-        ids=str,
     )
     def test_wrong_arguments_are_named(self, fields, error, message):
         with pytest.raises(error, match=message):
