@@ -110,8 +110,6 @@ class Evidence:
         As for the delay profile, matched outputs ``[B, 1, J, I, k, A]`` are taken as independent,
         and counted as many as there are independent ones among them.
         """
-        if prior.speeds.shape[-1] == 1:
-            return prior
         model = self._model
         if len(self._table.powers) == 1:
             return prior

@@ -31,8 +31,9 @@ LONGEST_WINDOW = 64
 FIRST_LAG = -8
 # Filters a slot where the pilots can show that the channel moves.
 NUM_FILTERS = 5
-# What the pilots add to the expected error, relative to it, is at least this. They tell it within a
-# sixth: a bound of zero would turn that scatter into a bias, of 7 %, none into LLRs too large.
+# What the pilots add to the expected error, relative to it, is at least this. They tell it within
+# about a sixth: a bound of zero turns that scatter into an error stated too large, and without a
+# bound a slot whose pilots happen to fit well states too small a one.
 LEAST_EXCESS = -0.1
 
 
