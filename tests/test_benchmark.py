@@ -82,10 +82,15 @@ def test_both_sides_of_a_slot_give_the_same():
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
 
 
-@pytest.mark.parametrize("num_poles", [0, 8])
-def test_the_timed_receiver_is_the_equalizer(num_poles):
+@pytest.fixture(scope="module")
+def sent_2x2():
     link = Link(SCENARIOS["cdl_2x2"])
-    sent = link.transmit(2, 10.0)
+    return link, link.transmit(2, 10.0)
+
+
+@pytest.mark.parametrize("num_poles", [0, 8])
+def test_the_timed_receiver_is_the_equalizer(num_poles, sent_2x2):
+    link, sent = sent_2x2
     grid = slots.Grid()
     targets = sent.x[0].numpy().reshape(slots.STREAMS, -1)[:, grid.elements(pilots=True)].T
     ours = slots.Receiver(grid, targets, 2, num_poles, "ard")

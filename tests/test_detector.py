@@ -199,8 +199,7 @@ def test_one_antenna_states_what_it_cannot_suppress():
     assert 0.7 < np.mean(np.abs(x_hat - data) ** 2 / no_eff) < 1.4
 
 
-@pytest.mark.parametrize("precision", ["single", "double"])
-@pytest.mark.parametrize("mode", ["graph", "xla"])
+@pytest.mark.parametrize(("mode", "precision"), [("graph", "single"), ("xla", "double")])
 def test_eager_graph_and_xla_agree(mode, precision):
     """The graph leaves the batch open; XLA compiles what compiles a part of itself."""
     dtype = np.complex64 if precision == "single" else np.complex128
