@@ -23,7 +23,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scenarios", nargs="*", default=["umi_uplink", "umi_uplink_fast"])
     parser.add_argument("--ebno", nargs="*", type=float, default=[0.0, 10.0], help="in dB")
-    parser.add_argument("--drops", type=int, default=64, help="slots, a multiple of 16")
+    parser.add_argument("--drops", type=int, default=64, help="slots")
+    parser.add_argument(
+        "--drops-at-once",
+        type=int,
+        default=16,
+        help="a divisor of --drops; part of what the slots are, and memory grows with it",
+    )
     parser.add_argument(
         "--ablation", action="store_true", help="ours with one part changed, instead of rivals"
     )
@@ -46,12 +52,18 @@ def main() -> None:
             link,
             ebno_db=arguments.ebno,
             num_drops=arguments.drops,
+            drops_at_once=arguments.drops_at_once,
             seed=arguments.seed,
             estimators=ABLATION if arguments.ablation else ESTIMATORS,
         )
     print(table(rows))
     if arguments.out is not None:
-        settings = {"drops": arguments.drops, "seed": arguments.seed, "versions": versions()}
+        settings = {
+            "drops": arguments.drops,
+            "drops_at_once": arguments.drops_at_once,
+            "seed": arguments.seed,
+            "versions": versions(),
+        }
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps({"settings": settings, "rows": rows}) + "\n")
 

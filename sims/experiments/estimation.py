@@ -84,7 +84,7 @@ def drop_errors(
 
     Args:
         link: where the slots come from.
-        estimators: name -> estimator.
+        estimators: name -> estimator, compiled where that pays.
         ebno_db: Eb/N0 in dB.
         num_drops: slots, a multiple of `drops_at_once`.
         drops_at_once: batch size; part of what the slots are.
@@ -101,13 +101,12 @@ def drop_errors(
             f"num_drops must be a positive multiple of {drops_at_once}, got {num_drops!r}"
         )
     subcarriers = np.asarray(link.resource_grid.effective_subcarrier_ind)
-    compiled = {name: tf.function(run, autograph=False) for name, run in estimators.items()}
     errors: dict[str, list[np.ndarray]] = {name: [] for name in estimators}
     for start in range(0, num_drops, drops_at_once):
         config.seed = 1_000_000 * (seed + 1) + start // drops_at_once
         slots = link.transmit(drops_at_once, ebno_db)
         h = tf.gather(link.frequency_response(slots.h_time), subcarriers, axis=-1)
-        for name, estimate in compiled.items():
+        for name, estimate in estimators.items():
             difference = estimate(slots.y, slots.no)[0] - h
             errors[name].append(_energy(difference) / _energy(h))
     return {name: np.concatenate(parts) for name, parts in errors.items()}
@@ -138,6 +137,7 @@ def measure(
     *,
     ebno_db: Sequence[float],
     num_drops: int,
+    drops_at_once: int = 16,
     seed: int = 0,
     estimators: Mapping[str, Callable[[Link], ChannelEstimator]] = ESTIMATORS,
 ) -> list[dict[str, Any]]:
@@ -147,17 +147,25 @@ def measure(
         link: where the slots come from.
         estimators: name -> (link -> estimator).
         ebno_db: points in dB.
-        num_drops: slots at every point.
+        num_drops: slots at every point, a multiple of `drops_at_once`.
+        drops_at_once: see `drop_errors`.
         seed: of slots and resampling.
 
     Returns:
         A row for every estimator and point: "scenario", "estimator", "ebno_db", "nmse_db" (value,
         lower, upper end) and "drops" (the error of every drop, over its users).
     """
-    built = {name: build(link) for name, build in estimators.items()}
+    built = {name: tf.function(build(link), autograph=False) for name, build in estimators.items()}
     rows = []
     for ebno in ebno_db:
-        found = drop_errors(link, built, ebno_db=ebno, num_drops=num_drops, seed=seed)
+        found = drop_errors(
+            link,
+            built,
+            ebno_db=ebno,
+            num_drops=num_drops,
+            drops_at_once=drops_at_once,
+            seed=seed,
+        )
         rows += [
             {
                 "scenario": link.scenario.name,

@@ -70,6 +70,8 @@ class Cell:
         ebno_db: points around the target rate, `start:stop:step` in dB.
         changes: fields of the scenario that differ from the preset's.
         receivers: who takes part, as far as they can run there.
+        slots_per_chunk: slots that are simulated at once.
+        most_slots: a point has no more, whatever the budget.
     """
 
     about: str
@@ -77,6 +79,8 @@ class Cell:
     ebno_db: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     receivers: tuple[str, ...] = EVERYTHING
+    slots_per_chunk: int = 50
+    most_slots: int | None = None
 
     def scenario(self, name: str) -> Scenario:
         """Return the scenario; the cell's name makes its slots its own."""
@@ -85,6 +89,11 @@ class Cell:
 
 def _impaired(**impairments: Mapping[str, Any]) -> dict[str, Any]:
     return {"speed": 0.0, "impairments": impairments}
+
+
+def _umi(about: str, preset: str, ebno_db: str, **changes: Any) -> Cell:
+    """A slot has 4 codewords and takes seconds."""
+    return Cell(about, preset, ebno_db, changes, UMI, slots_per_chunk=20, most_slots=100)
 
 
 _FOUR = {"num_tx_ant": 4, "num_rx_ant": 4}
@@ -125,8 +134,8 @@ CELLS: dict[str, Cell] = {
     ),
     "cdl_b": Cell("CDL-B 300 ns, 2x2", "cdl_2x2", "4:12:2", {"channel": "cdl-b"}),
     "cdl_c": Cell("CDL-C 300 ns, 2x2", "cdl_2x2", "4:12:2"),
-    "umi_3": Cell("UMi, 16 antennas, 3 m/s", "umi_uplink", "-8:4:3", receivers=UMI),
-    "umi_30": Cell("UMi, 16 antennas, 30 m/s", "umi_uplink_fast", "-8:4:3", receivers=UMI),
+    "umi_3": _umi("UMi, QPSK, 3 m/s", "umi_uplink", "-13:-3:2"),
+    "umi_30": _umi("UMi, 16-QAM, 30 m/s", "umi_uplink_fast", "-8:4:2", num_bits_per_symbol=4),
     "pusch_4": Cell("PUSCH, 4 PRB", "pusch_4prb", "2:10:2", receivers=PUSCH),
     "pusch_52": Cell("PUSCH, 52 PRB", "pusch_52prb", "2:8:2", receivers=PUSCH),
 }
@@ -141,7 +150,6 @@ class Budget:
     target_block_errors: int = 200
     max_slots: int = 400
     max_slots_slow: int = 100
-    slots_per_chunk: int = 50
     workers: int | None = None
 
 
@@ -163,14 +171,18 @@ def make_cell(
     scenario = cell.scenario(name)
     wanted = [r for r in cell.receivers if receivers is None or r in receivers]
     able, _ = runnable(wanted, scenario)
-    rule = StoppingRule(budget.target_block_errors, budget.max_slots, budget.max_slots_slow)
+    slots = [
+        n if cell.most_slots is None else min(n, cell.most_slots)
+        for n in (budget.max_slots, budget.max_slots_slow)
+    ]
+    rule = StoppingRule(budget.target_block_errors, *slots)
     return make_sweep(
         Job(
             scenario=scenario.to_dict(),
             receivers=able,
             ebno_db=[cell.ebno_db],
             rule=rule,
-            slots_per_chunk=budget.slots_per_chunk,
+            slots_per_chunk=cell.slots_per_chunk,
             out=str(out / name),
             workers=budget.workers,
             target_bler=TARGET,
