@@ -20,7 +20,7 @@ def _owned(owns: Callable[[int], bool], first: int, chunk: int) -> bool:
 
 
 def _counts() -> array[int]:
-    return array("q")  # a tenth of a list's memory
+    return array("q")  # a fifth of a list's memory
 
 
 @dataclass
