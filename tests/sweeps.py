@@ -76,7 +76,7 @@ def in_process(plan: Plan, order: np.random.Generator | None = None) -> Ledger:
         row_of(plan, evaluator, contender, ebno, chunk)
         for contender in plan.contenders
         for ebno in plan.ebno_db
-        for chunk in range(12)
+        for chunk in range(plan.rule.chunks(False, plan.slots_per_chunk) + 2)
     ]
     if order is not None:
         order.shuffle(rows)  # type: ignore[arg-type]

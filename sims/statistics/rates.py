@@ -55,10 +55,11 @@ def error_rate(errors: ArrayLike, per_slot: int, *, confidence: float = 0.95) ->
 
         n = p (1 - p) / Var(p),   Var(p) = sum_i (e_i - mean(e))^2 / (S (S - 1) per_slot^2) .
 
-    With one trial a slot this is Wilson's interval itself. Where slots in error differ in their
-    counts, the variance between slots is itself an estimate, from as many slots as are in error
-    (or free of it, if those are fewer), and the normal quantile gives way to Student's with that
-    many degrees of freedom. Without any error, or with nothing
+    With one trial a slot, or slots that err as a whole, this is Wilson's interval itself.
+    Otherwise the variance between slots is an estimate, from the slots in error (or those free
+    of it, if they are fewer), and the normal quantile gives way to Student's with one degree of
+    freedom more than there are such slots: the interval covers at 3 slots in error too, where
+    z would give 88 to 92 %. Without any error, or with nothing
     but errors, there is no variance to see and every slot counts as one trial: the upper end
     after S clean slots is z^2 / (S + z^2), about 3.8 / S.
 
@@ -195,10 +196,10 @@ def quantile_of_confidence(confidence: float) -> float:
 def _quantile(counts: NDArray[np.int64], per_slot: int, confidence: float) -> float:
     """The normal quantile, or Student's where the variance has to be estimated."""
     z = quantile_of_confidence(confidence)
-    if np.unique(counts).size <= 2:
-        return z  # one or no count other than the least: slots are Bernoulli trials
+    if np.isin(counts, (0, per_slot)).all():
+        return z  # slots are Bernoulli trials, whose variance their mean tells
     informative = min(np.count_nonzero(counts), np.count_nonzero(counts < per_slot))
-    return float(t.ppf((1 + confidence) / 2, informative))
+    return float(t.ppf((1 + confidence) / 2, informative + 1))
 
 
 def _effective_trials(rates: Array, rate: float, per_slot: int) -> float:
