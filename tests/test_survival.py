@@ -409,6 +409,18 @@ def test_shards_in_files_merge_into_a_sweep_that_is_complete(
     assert not counts(tmp_path / "x[1].shard1of3.jsonl")
 
 
+@pytest.mark.tensorflow_only
+def test_shard_of_a_job_has_files_of_its_own_and_no_plots() -> None:
+    from sims.sweep.job import Job, make_sweep
+
+    job = Job("awgn", ["perfect_csi"], [0.0], out="results/snr1.5", shard="2/8")
+    sweep = make_sweep(job)
+    assert sweep.out == Path("results/snr1.5.shard2of8") and not sweep.plot
+    assert sweep.shard == Shard(2, 8) and sweep.shard.whole(sweep.out).name == "snr1.5"
+    with pytest.raises(ValueError, match="shard must be i/n"):
+        make_sweep(dataclasses.replace(job, shard="9/8"))
+
+
 def test_tail_reads_whole_rows_as_they_come(tmp_path: Path) -> None:
     rows, path = rows_of(make_plan("good")), tmp_path / "r.jsonl"
     tail = Tail(path)
