@@ -171,6 +171,13 @@ def make_parser() -> Parser:
         metavar="NAME",
         help="receiver over which gains are taken (default: the first that is no genie)",
     )
+    add(
+        "--shard",
+        type=str | None,
+        default=None,
+        metavar="I/N",
+        help="compute the I-th of N parts, for a batch queue; merge.py puts them together",
+    )
     add("--no-plot", action="store_true", help="write no plots")
     add("--list", action="store_true", help="list scenarios and receivers, and exit")
     return parser
@@ -246,6 +253,7 @@ def prepare(given: Namespace, parser: Parser) -> Sweep:
                 target_ber=given.target_ber,
                 reference=given.reference,
                 plot=not given.no_plot,
+                shard=given.shard,
             )
         )
     except (ValueError, TypeError) as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ LOSS_DB = {
     "kills": 0.0,
     "dies_once": 0.0,
     "miscounts": 0.0,
+    "nan": 0.0,
+    "too_many": 0.0,
 }
 
 
@@ -54,6 +56,10 @@ class NumpyEvaluator:
             os.kill(os.getpid(), signal.SIGKILL)
         if label == "miscounts":
             return np.zeros(3, int), np.zeros(3, int)
+        if label == "nan":
+            return np.where(np.arange(len(slots)) % 5 == 2, np.nan, 0.0), np.zeros(len(slots))
+        if label == "too_many":
+            return np.full(len(slots), BITS + 1), np.zeros(len(slots))
         lost = slots - LOSS_DB[label] < 0
         bits = np.random.default_rng(seed + 1).integers(1, BITS // BLOCKS, lost.shape)
         return (bits * lost).sum(axis=1), lost.sum(axis=1)
@@ -105,22 +111,31 @@ def make_plan(
     )
 
 
-if __name__ == "__main__":
-    # Here, so that a worker, which imports this file too, starts at once.
+def main() -> int:
+    """Sweep as the arguments say; `--bare` goes without table and plots, and starts sooner."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("workers", type=int)
+    parser.add_argument("--seconds", type=float, default=0.05)
+    parser.add_argument("--max-slots", type=int, default=160)
+    parser.add_argument("--target", type=int, default=40)
+    parser.add_argument("--bare", action="store_true")
+    given = parser.parse_args()
+    rule = StoppingRule(given.target, given.max_slots, 32)
+    plan, factory = make_plan("good", "poor", rule=rule), NumpyFactory(given.seconds)
+    if given.bare:
+        from sims.store import Store
+        from sims.sweep import run
+
+        with Store(Path(f"{given.out}.jsonl")) as store:
+            return not run(plan, store, factory, workers=given.workers).done
     from rich.console import Console
 
     from sims.sweep.execution import Sweep, execute
 
-    plan = make_plan("good", "poor")
-    raise SystemExit(
-        execute(
-            Sweep(
-                plan,
-                NumpyFactory(seconds=0.05),
-                Path(sys.argv[1]),
-                workers=int(sys.argv[2]),
-                plot=False,
-            ),
-            Console(),
-        )
-    )
+    return execute(Sweep(plan, factory, given.out, given.workers, plot=False), Console())
+
+
+if __name__ == "__main__":
+    # Here, so that a worker, which imports this file too, starts at once.
+    raise SystemExit(main())

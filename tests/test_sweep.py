@@ -8,105 +8,30 @@ import math
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy_sweep import NumpyEvaluator, NumpyFactory, dying, make_plan, unbuildable
-from rich.console import Console
 
 from sims.store import Row, Store, read
 from sims.sweep import Contender, Ledger, Plan, StoppingRule, SweepError, run
-from sims.sweep.execution import Sweep, execute
+from sims.sweep.execution import Sweep
 from sims.sweep.pool import Died, single_threaded
-from sims.sweep.worker import Broken, Counted, Message
-from tests.workers import hear_ctrl_c
-
-HERE = Path(__file__).parent
-
-
-@dataclass
-class Log:
-    """Remembers events; kills workers if told to, after every so many results."""
-
-    events: list[tuple[int, Message | Died]] = field(default_factory=list)
-    kill_every: int = 0
-    counted: int = 0
-
-    def observe(self, worker: int, event: Message | Died) -> None:
-        self.events.append((worker, event))
-        self.counted += isinstance(event, Counted)
-        if self.kill_every and isinstance(event, Counted) and self.counted % self.kill_every == 0:
-            os.kill(worker, signal.SIGKILL)
-
-    def tick(self) -> None:
-        return
-
-
-Result = dict[tuple[str, float], tuple[bool, list[int], list[int]]]
-
-
-def results(ledger: Ledger) -> Result:
-    return {
-        place: (cell.done, cell.bit_errors, cell.block_errors)
-        for place, cell in ledger.cells.items()
-    }
-
-
-def swept(
-    path: Path, plan: Plan, workers: int = 1, log: Log | None = None, **options: object
-) -> Ledger:
-    with Store(path) as store:
-        return run(
-            plan,
-            store,
-            NumpyFactory(scratch=str(path.parent), **options),
-            workers=workers,
-            observer=log,
-        )
-
-
-def in_process(plan: Plan, order: np.random.Generator | None = None) -> Ledger:
-    """The plan's results by a loop without processes, chunks computed in any order."""
-    evaluator = NumpyEvaluator(0.0, ".")
-    rows = [
-        row_of(plan, evaluator, contender, ebno, chunk)
-        for contender in plan.contenders
-        for ebno in plan.ebno_db
-        for chunk in range(12)
-    ]
-    if order is not None:
-        order.shuffle(rows)  # type: ignore[arg-type]
-    return Ledger(plan, rows)
-
-
-def row_of(
-    plan: Plan, evaluator: NumpyEvaluator, contender: Contender, ebno: float, chunk: int
-) -> Row:
-    seed = plan.chunk_seed(ebno, chunk)
-    bits, blocks = evaluator.count(
-        contender.name, evaluator.simulate(ebno, seed, plan.slots_per_chunk), seed
-    )
-    return Row(
-        plan.key(contender, ebno),
-        chunk,
-        dict(plan.scenario),
-        contender.name,
-        {},
-        1,
-        ebno,
-        plan.seed,
-        evaluator.bits,
-        evaluator.blocks,
-        bits.tolist(),
-        blocks.tolist(),
-        0.0,
-        {},
-    )
+from sims.sweep.worker import Broken, Counted
+from tests.sweeps import (
+    Log,
+    Result,
+    alive,
+    executed,
+    in_process,
+    results,
+    row_of,
+    started,
+    swept,
+    wait_for_rows,
+)
 
 
 @pytest.fixture(scope="module")
@@ -391,37 +316,16 @@ def test_workers_run_one_thread_and_the_environment_is_restored() -> None:
 # The whole, as a process
 
 
-def started(out: Path, workers: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(HERE / "numpy_sweep.py"), str(out), str(workers)],
-        cwd=HERE.parent,
-        env=os.environ | {"PYTHONPATH": str(HERE.parent)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear_ctrl_c,
-    )
-
-
-def wait_for_rows(process: subprocess.Popen[str], path: Path, number: int) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if path.exists() and path.read_bytes().count(b"\n") >= number:
-            return
-        time.sleep(0.005)
-
-
-def check_resumes(out: Path, expected: Result, interrupt: int, times: int) -> None:
-    """Interrupt a sweep after some new chunks, and let the last run finish it."""
-    path, rows = Path(f"{out}.jsonl"), 0
-    for _ in range(times):
-        process = started(out, workers=2)
-        wait_for_rows(process, path, rows + 3)
-        process.send_signal(interrupt)
-        process.communicate()
-        assert process.returncode != 0
-        rows = len(read([path]).rows)
-        assert 3 <= rows < 40
+def check_resumes(out: Path, expected: Result, interrupt: int) -> None:
+    """Interrupt a sweep after some new chunks, and let another run finish it."""
+    path = Path(f"{out}.jsonl")
+    process = started(out, workers=2)
+    wait_for_rows(process, path, 3)
+    process.send_signal(interrupt)
+    process.communicate()
+    assert process.returncode != 0
+    rows = len(read([path]).rows)
+    assert 3 <= rows < 40
     last = started(out, workers=2)
     text, errors = last.communicate()
     assert last.returncode == 0, errors
@@ -430,16 +334,11 @@ def check_resumes(out: Path, expected: Result, interrupt: int, times: int) -> No
     assert results(Ledger(plan, read([path]).rows)) == {
         place: value for place, value in expected.items() if place[0] != "slow"
     }
-    return process
-
-
-def test_kill_9_of_the_main_process_loses_nothing(tmp_path: Path, expected: Result) -> None:
-    check_resumes(tmp_path / "killed", expected, signal.SIGKILL, times=2)
 
 
 def test_ctrl_c_keeps_what_is_done_and_leaves_the_files(tmp_path: Path, expected: Result) -> None:
     out = tmp_path / "interrupted"
-    check_resumes(out, expected, signal.SIGINT, times=1)
+    check_resumes(out, expected, signal.SIGINT)
     assert (tmp_path / "interrupted.csv").exists() and (tmp_path / "interrupted.txt").exists()
 
 
@@ -456,20 +355,6 @@ def test_orphaned_workers_end(tmp_path: Path) -> None:
     while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert workers and not any(alive(pid) for pid in workers)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def executed(sweep: Sweep, tmp_path: Path) -> tuple[int, str]:
-    with open(tmp_path / "log", "w+", encoding="utf-8") as file:
-        code = execute(sweep, Console(file=file, width=80))
-        file.seek(0)
-        return code, file.read()
 
 
 def test_files_hold_what_the_counts_say_and_nan_where_there_are_none(tmp_path: Path) -> None:

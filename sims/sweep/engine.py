@@ -92,6 +92,12 @@ def _take(event: Message, plan: Plan, store: Store, ledger: Ledger) -> None:
         raise SweepError(f"a worker could not build the link and its receivers:\n{event.reason}")
     if isinstance(event, Counted):
         row = _row(event, plan, ledger)
+        if not ledger.fits(row):
+            raise SweepError(
+                f"a slot carries {row.bits} bits and {row.blocks} blocks now, those in "
+                f"{store.path} carry {ledger.bits} and {ledger.blocks}: the link has changed "
+                "since; give another output"
+            )
         store.append(row)
         ledger.add(row)
     elif isinstance(event, Failed):

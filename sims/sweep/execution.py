@@ -13,13 +13,16 @@ from rich.console import Console
 
 from sims.plots import plot_rates
 from sims.store import Store, read
-from sims.sweep.engine import SweepError, run
+from sims.sweep.engine import Observer, SweepError, run
+from sims.sweep.kept import unused
 from sims.sweep.ledger import Ledger
 from sims.sweep.plan import Plan
+from sims.sweep.pool import Died
 from sims.sweep.progress import Progress
 from sims.sweep.results import aligned, curves, table, write_csv
+from sims.sweep.shard import Neighbours, Shard
 from sims.sweep.timing import Timing
-from sims.sweep.worker import Factory
+from sims.sweep.worker import Factory, Message
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Sweep:
         reference: label of the receiver over which gains are taken; None: no gains.
         plot: whether to draw.
         title: stands over the plot.
+        shard: the part of the sweep that this process computes; None: all of it.
     """
 
     plan: Plan
@@ -47,6 +51,7 @@ class Sweep:
     reference: str | None = None
     plot: bool = True
     title: str = ""
+    shard: Shard | None = None
 
 
 def execute(sweep: Sweep, console: Console) -> int:
@@ -72,10 +77,13 @@ def execute(sweep: Sweep, console: Console) -> int:
     with Store(_suffixed(sweep.out, ".jsonl")) as store:
         for problem in store.problems:
             _say(console, problem)
-        ledger = Ledger(sweep.plan, store.rows)
-        if ledger.num_stored:
-            _say(console, f"{ledger.num_stored} chunks are there already in {store.path}")
+        ledger = _ledger(sweep, store, console)
         progress = Progress(ledger, sweep.workers, console)
+        observer: Observer = progress
+        if sweep.shard is not None:
+            neighbours = Neighbours(sweep.shard, sweep.out, ledger)
+            neighbours.look()
+            observer = _Looking(progress, neighbours)
         with _noting_what_is_kept(sweep.plan, store.path):
             try:
                 with progress:
@@ -84,15 +92,55 @@ def execute(sweep: Sweep, console: Console) -> int:
                         store,
                         sweep.factory,
                         workers=sweep.workers,
-                        observer=progress,
+                        observer=observer,
                         ledger=ledger,
                         log=_suffixed(sweep.out, ".log"),
                     )
-            finally:
-                _leave(sweep, ledger, console)
+            except BaseException:
+                with suppress(OSError):  # the first reason is the one to hear of
+                    _leave(sweep, ledger, console)
+                raise
+            _leave(sweep, ledger, console)
     if progress.timing.first:
         _say(console, _times(progress.timing))
+    if sweep.shard is not None:
+        _say(console, _what_next(sweep.shard, sweep.out))
     return _report_failures(sweep, ledger, console)
+
+
+def _ledger(sweep: Sweep, store: Store, console: Console) -> Ledger:
+    """Take in what the store holds, and say what of it is of no use."""
+    rows = store.rows
+    for problem in [*store.problems, *unused(sweep.plan, rows)]:
+        _say(console, problem)
+    ledger = Ledger(sweep.plan, rows, None if sweep.shard is None else sweep.shard.owns)
+    if ledger.num_stored:
+        _say(console, f"{ledger.num_stored} chunks are there already in {store.path}")
+    return ledger
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """An observer that also looks at what other shards have stored."""
+
+    progress: Progress
+    neighbours: Neighbours
+
+    def observe(self, worker: int, event: Message | Died) -> None:
+        self.progress.observe(worker, event)
+
+    def tick(self) -> None:
+        self.neighbours.look()
+        self.progress.tick()
+
+
+def _what_next(shard: Shard, out: Path) -> str:
+    whole = shard.whole(out)
+    return (
+        f"shard {shard.index} of {shard.count} is done; once all are:\n"
+        f"  scripts/merge.py {whole}.shard*of{shard.count}.jsonl --out {whole}\n"
+        f"and then the same command without --shard, with --out {whole}"
+    )
 
 
 @contextmanager
@@ -113,13 +161,13 @@ def _leave(sweep: Sweep, ledger: Ledger, console: Console) -> None:
         table(ledger, quantity, target=target, reference=sweep.reference)
         for quantity, target in sweep.targets.items()
     )
+    _say(console, shown)  # first, as there may be no room for files
     _suffixed(sweep.out, ".txt").write_text(shown + "\n", encoding="utf-8")
     write_csv(ledger, _suffixed(sweep.out, ".csv"))
     suffixes = ["jsonl", "csv", "txt"]
     if sweep.plot:
         _draw(ledger, sweep)
         suffixes += ["png", "svg"]
-    _say(console, shown)
     _say(
         console,
         f"results: {sweep.out}.{{{','.join(suffixes)}}}"

@@ -12,6 +12,7 @@ from sims.sweep.evaluator import SionnaFactory
 from sims.sweep.execution import Sweep
 from sims.sweep.plan import Plan, StoppingRule, check_positive
 from sims.sweep.selection import choose_points, choose_receivers, choose_scenario, versions
+from sims.sweep.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Job:
         reference: receiver, as in `receivers`, over which gains are taken; None: the first of
             them that is not a genie.
         plot: whether to draw.
+        shard: "i/n": compute the i-th of n parts, for a batch queue, and leave it in files of
+            its own, `<out>.shard<i>of<n>.jsonl` and so on, for `merge`; None: all of it.
     """
 
     scenario: str | Mapping[str, Any]
@@ -48,6 +51,7 @@ class Job:
     target_ber: float = 0.01
     reference: str | None = None
     plot: bool = True
+    shard: str | None = None
 
 
 def make_sweep(job: Job) -> Sweep:
@@ -82,8 +86,12 @@ def make_sweep(job: Job) -> Sweep:
     out = Path(job.out if job.out is not None else f"results/{scenario.name}")
     if not out.name or str(job.out).endswith("/"):
         raise ValueError(f"out must end in a file name without suffix, got {job.out!r}")
+    shard = None if job.shard is None else Shard.parse(job.shard)
+    if shard is not None:
+        out = out.with_name(out.name + shard.suffix)
     title = f"{scenario.name}: {scenario.summary}"
-    return Sweep(plan, factory, out, workers, targets, _reference(job, plan), job.plot, title)
+    reference, plot = _reference(job, plan), job.plot and shard is None
+    return Sweep(plan, factory, out, workers, targets, reference, plot, title, shard)
 
 
 def _reference(job: Job, plan: Plan) -> str | None:

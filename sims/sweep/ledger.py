@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from array import array
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from sims.store import Row
 from sims.sweep.plan import Contender, Plan
 from sims.sweep.worker import Unit
+
+# A shard that does not see the others' chunks takes its own for typical, with this much to spare.
+MARGIN = 1.5
+
+
+def _owned(owns: Callable[[int], bool], first: int, chunk: int) -> bool:
+    return owns(first + chunk)
+
+
+def _counts() -> array[int]:
+    return array("q")  # a fifth of a list's memory
 
 
 @dataclass
@@ -15,39 +28,59 @@ class Cell:
     """One task: a receiver at one Eb/N0.
 
     `bit_errors` and `block_errors` hold the slots of the chunks 0 .. `taken` - 1, which are the
-    result as far as it is known; chunks beyond them wait in `stored`.
+    result as far as it is known; chunks beyond them wait in `ahead`.
     """
 
     contender: Contender
     ebno_db: float
     max_chunks: int
-    stored: dict[int, Row] = field(default_factory=dict)
+    target: int
+    is_mine: Callable[[int], bool] | None = None  # None: all chunks are
+    ahead: dict[int, tuple[array[int], array[int]]] = field(default_factory=dict)
     pending: set[int] = field(default_factory=set)
     taken: int = 0
     done: bool = False
     failure: str | None = None
-    bit_errors: list[int] = field(default_factory=list)
-    block_errors: list[int] = field(default_factory=list)
+    bit_errors: array[int] = field(default_factory=_counts)
+    block_errors: array[int] = field(default_factory=_counts)
     errors: int = 0
 
-    def add(self, row: Row, target: int) -> None:
+    def add(self, row: Row) -> None:
         """Take a row in; the result grows by the chunks that now follow on, up to its stop."""
-        self.stored[row.chunk] = row
-        while not self.done and self.taken in self.stored:
-            chunk = self.stored[self.taken]
-            self.bit_errors += chunk.bit_errors
-            self.block_errors += chunk.block_errors
-            self.errors += sum(chunk.block_errors)
+        if self.has(row.chunk):
+            return
+        self.ahead[row.chunk] = array("q", row.bit_errors), array("q", row.block_errors)
+        while not self.done and self.taken in self.ahead:
+            bit_errors, block_errors = self.ahead.pop(self.taken)
+            self.bit_errors += bit_errors
+            self.block_errors += block_errors
+            self.errors += sum(block_errors)
             self.taken += 1
-            self.done = self.errors >= target or self.taken >= self.max_chunks
+            self.done = self.errors >= self.target or self.taken >= self.max_chunks
+
+    @property
+    def num_stored(self) -> int:
+        """Number of chunks that are there."""
+        return self.taken + len(self.ahead)
+
+    def has(self, chunk: int) -> bool:
+        """Say whether a chunk is there."""
+        return chunk < self.taken or chunk in self.ahead
+
+    def open_chunks(self) -> list[int]:
+        """Return the chunks that this process is to compute if the point does not stop early."""
+        if self.done or self.failure is not None:
+            return []
+        chunks = range(self.taken, self.max_chunks)
+        return [chunk for chunk in chunks if self._owns(chunk) and chunk not in self.ahead]
 
     def next_chunk(self) -> int | None:
         """Return the first chunk that is neither there nor under way, if one is wanted."""
         if self.done or self.failure is not None:
             return None
-        return next(
-            (chunk for chunk in range(self.taken, self.max_chunks) if self._lacks(chunk)), None
-        )
+        chunks = range(self.taken, self.max_chunks)
+        first = next((chunk for chunk in chunks if self._is_free(chunk)), None)
+        return None if first is None or self._is_beyond_the_stop(first) else first
 
     def wants(self, chunk: int) -> bool:
         """Say whether the task still needs this chunk."""
@@ -55,11 +88,28 @@ class Cell:
             not self.done
             and self.failure is None
             and self.taken <= chunk < self.max_chunks
-            and self._lacks(chunk)
+            and self._is_free(chunk)
+            and not self._is_beyond_the_stop(chunk)
         )
 
-    def _lacks(self, chunk: int) -> bool:
-        return chunk not in self.stored and chunk not in self.pending
+    def _owns(self, chunk: int) -> bool:
+        return self.is_mine is None or self.is_mine(chunk)
+
+    def _is_free(self, chunk: int) -> bool:
+        return self._owns(chunk) and chunk not in self.ahead and chunk not in self.pending
+
+    def _is_beyond_the_stop(self, chunk: int) -> bool:
+        """Say whether the chunks before this one already hold the errors that stop the point.
+
+        Those that are there decide. What a shard does not see is guessed, on the safe side; if
+        the guess is wrong, the whole sweep finds the chunk missing and computes it.
+        """
+        before = [counts for other, (_, counts) in self.ahead.items() if other < chunk]
+        known, errors = self.taken + len(before), self.errors + sum(map(sum, before))
+        if errors >= self.target:
+            return True
+        guess = errors * chunk / known if known and self.is_mine is not None else 0.0
+        return guess >= MARGIN * self.target
 
 
 class Ledger:
@@ -71,19 +121,28 @@ class Ledger:
     Args:
         plan: what is to be computed.
         rows: what was computed before; rows of other tasks are left aside.
+        owns: number of a unit, counted through the points -> whether this process computes it;
+            None: it computes all.
     """
 
-    def __init__(self, plan: Plan, rows: Iterable[Row] = ()) -> None:
+    def __init__(
+        self, plan: Plan, rows: Iterable[Row] = (), owns: Callable[[int], bool] | None = None
+    ) -> None:
         self.plan = plan
         self.bits = 0
         self.blocks = 0
         self.cells = {
             (contender.label, ebno): Cell(
-                contender, ebno, plan.rule.chunks(contender.slow, plan.slots_per_chunk)
+                contender,
+                ebno,
+                plan.rule.chunks(contender.slow, plan.slots_per_chunk),
+                plan.rule.target_block_errors,
             )
             for contender in plan.contenders
             for ebno in plan.ebno_db
         }
+        if owns is not None:
+            self._divide(owns)
         self._by_key = {
             plan.key(cell.contender, cell.ebno_db): cell for cell in self.cells.values()
         }
@@ -99,7 +158,7 @@ class Ledger:
     @property
     def num_stored(self) -> int:
         """Number of chunks of the plan's tasks that are there."""
-        return sum(len(cell.stored) for cell in self.cells.values())
+        return sum(cell.num_stored for cell in self.cells.values())
 
     def exhausted(self) -> bool:
         """Whether nothing is left to hand out: tasks are done, given up or under way."""
@@ -109,19 +168,23 @@ class Ledger:
     def most_units(self) -> int:
         """How many units are still to be computed if no point stops early."""
         return sum(
-            max(cell.max_chunks - cell.taken for cell in self._at(ebno) if not cell.done)
-            for ebno in self.plan.ebno_db
-            if not all(cell.done for cell in self._at(ebno))
+            max(len(cell.open_chunks()) for cell in self._at(ebno)) for ebno in self.plan.ebno_db
+        )
+
+    def fits(self, row: Row) -> bool:
+        """Say whether a row carries as many slots, bits and blocks as the others."""
+        return len(row.bit_errors) == self.plan.slots_per_chunk and (
+            not self.blocks or (row.bits, row.blocks) == (self.bits, self.blocks)
         )
 
     def add(self, row: Row) -> bool:
-        """Take a row in; False if it belongs to no task of this plan."""
+        """Take a row in; False if it belongs to no task of this plan or does not fit."""
         cell = self._by_key.get(row.key)
-        if cell is None or len(row.bit_errors) != self.plan.slots_per_chunk:
+        if cell is None or not self.fits(row):
             return False
         self.bits, self.blocks = row.bits, row.blocks
         cell.pending.discard(row.chunk)
-        cell.add(row, self.plan.rule.target_block_errors)
+        cell.add(row)
         return True
 
     def fail(self, unit: Unit, label: str, reason: str) -> None:
@@ -162,6 +225,12 @@ class Ledger:
         self._under_way[unit.ebno_db] -= 1
         for label in unit.labels:
             self.cells[label, unit.ebno_db].pending.discard(unit.chunk)
+
+    def _divide(self, owns: Callable[[int], bool]) -> None:
+        most = max(cell.max_chunks for cell in self.cells.values())
+        for position, ebno in enumerate(self.plan.ebno_db):
+            for cell in self._at(ebno):
+                cell.is_mine = partial(_owned, owns, position * most)
 
     def _at(self, ebno_db: float) -> list[Cell]:
         return [self.cells[contender.label, ebno_db] for contender in self.plan.contenders]

@@ -17,6 +17,14 @@ class StoppingRule:
     A point's result is the shortest run of chunks from the first on with at least
     `target_block_errors` block errors, or as many chunks as hold `max_slots` slots.
 
+    This is inverse binomial sampling by the chunk: it stops on a run of errors, so that the rate
+    at the stop is too high, by about one part in `target_block_errors`, and as many parts as a
+    slot in error loses blocks (at 100 errors 1 % with 1 block a slot, 2 % with 4). That is a
+    tenth of the interval's half-width, and the intervals of `error_rate` cover as stated: in
+    2,000 simulated sweeps of each of 54 kinds (1, 2 and 4 blocks a slot that err together, BLER
+    0.5 to 0.01, stopped by errors or by slots) the 95 % intervals held the BLER, and the BER, in
+    93 to 98 % of the sweeps (tests/test_statistics.py).
+
     Args:
         target_block_errors: errors after which the rate is known well enough, at least 1.
         max_slots: slots after which a point stops in any case, at least 1.

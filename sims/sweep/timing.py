@@ -100,11 +100,12 @@ class Timing:
 
 def expected_slots(ledger: Ledger, cell: Cell) -> float:
     """Return the slots that a task is likely to need still."""
-    if cell.done or cell.failure is not None:
+    if cell.next_chunk() is None and not cell.pending:
         return 0.0
     size = ledger.plan.slots_per_chunk
-    limit = (cell.max_chunks - cell.taken) * size
+    limit = len(cell.open_chunks()) * size
     if not cell.errors:
         return float(limit)
     missing = ledger.plan.rule.target_block_errors - cell.errors
-    return min(float(limit), missing * cell.taken * size / cell.errors)
+    own = limit / ((cell.max_chunks - cell.taken) * size)  # a shard does not do all of them
+    return min(float(limit), own * missing * cell.taken * size / cell.errors)

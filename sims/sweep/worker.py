@@ -155,7 +155,10 @@ def _work(evaluator: Evaluator, unit: Unit, seen: set[str]) -> Iterator[Message]
         start = time.perf_counter()
         try:
             counts = evaluator.count(label, slots, unit.seed)
-            bit_errors, block_errors = (_per_slot(errors, unit.num_slots) for errors in counts)
+            bit_errors, block_errors = (
+                _per_slot(errors, unit.num_slots, most)
+                for errors, most in zip(counts, (evaluator.bits, evaluator.blocks), strict=True)
+            )
         except Exception:  # a receiver that fails must not take the others along
             yield Failed(unit, label, _reason())
         else:
@@ -180,11 +183,18 @@ def _reason() -> str:
     return text.strip().splitlines()[-1].strip()
 
 
-def _per_slot(errors: ArrayLike, num_slots: int) -> list[int]:
+def _per_slot(errors: ArrayLike, num_slots: int, most: int) -> list[int]:
     counts = np.asarray(errors)
     if counts.shape != (num_slots,):
         raise ValueError(
             f"expected one count for each of {num_slots} slots, got shape {counts.shape}"
+        )
+    # NaN compares false, so it is none of them.
+    wrong = np.flatnonzero(~((counts >= 0) & (counts <= most) & (counts == np.floor(counts))))
+    if wrong.size:
+        raise ValueError(
+            f"error counts of {wrong.size} of {num_slots} slots are no integers between 0 and "
+            f"{most}; the first of them, number {wrong[0]}, is {counts[wrong[0]]}"
         )
     return [int(count) for count in counts]
 
