@@ -61,8 +61,8 @@ def figure_html(section: Section, identifier: str) -> str:
     legend_rows = -(-len(section.series) // 2)
     figure.update_layout(
         template="none",
-        height=440 + 20 * legend_rows,
-        margin={"l": 70, "r": 12, "t": 12, "b": 60},
+        height=400 + 22 * legend_rows,
+        margin={"l": 70, "r": 12, "t": 30, "b": 70 + 22 * legend_rows},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
@@ -72,9 +72,10 @@ def figure_html(section: Section, identifier: str) -> str:
             "yref": "container",
             "yanchor": "bottom",
             "y": 0,
+            "xref": "container",
             "x": 0,
             "entrywidthmode": "fraction",
-            "entrywidth": 0.48,
+            "entrywidth": 0.5,
             "groupclick": "togglegroup",
             "bgcolor": "rgba(0,0,0,0)",
         },
