@@ -59,7 +59,7 @@ def match(
             if other is None:
                 continue
             rival, paired = other
-            label = one.shown if receivers is None else f"{one.shown} → {rival.shown}"
+            label = _label(one, rival)
             found.append(Matched(section.name, label, one, rival, paired, section.quantities[0]))
     return found
 
@@ -100,6 +100,14 @@ def gained(matched: Matched, target: float, *, confidence: float = 0.95) -> Diff
     return gain_differences(target, curves, paired=matched.paired, confidence=confidence)[
         "after", "before"
     ]
+
+
+def _label(one: Series, rival: Series) -> str:
+    if one.identity != rival.identity:
+        return f"{one.shown} → {rival.shown}"
+    if one.revision != rival.revision:
+        return f"{one.shown}, revision {one.revision} → {rival.revision}"
+    return one.shown
 
 
 def _newest(section: Section, identity: str | None) -> Iterator[Series]:

@@ -58,24 +58,22 @@ def figure_html(section: Section, identifier: str) -> str:
     figure.update_yaxes(
         type="log", gridcolor=_GRID, linecolor=_GRID, exponentformat="power", dtick=1
     )
-    legend_rows = -(-len(section.series) // 2)
+    legend = 20 * len(section.series)  # pixels
     figure.update_layout(
         template="none",
-        height=400 + 22 * legend_rows,
-        margin={"l": 70, "r": 12, "t": 30, "b": 70 + 22 * legend_rows},
+        height=420 + legend,
+        margin={"l": 70, "r": 12, "t": 30, "b": 75 + legend},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
         hovermode="closest",
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#8c959f", "activecolor": "#57606a"},
         legend={
-            "orientation": "h",
             "yref": "container",
             "yanchor": "bottom",
             "y": 0,
             "xref": "container",
             "x": 0,
-            "entrywidthmode": "fraction",
-            "entrywidth": 0.5,
             "groupclick": "togglegroup",
             "bgcolor": "rgba(0,0,0,0)",
         },
