@@ -104,9 +104,8 @@ class Progress:
 
     def _grid(self) -> Table:
         plan = self._ledger.plan
-        grid = Table(
-            title=f"BLER so far ± half of its 95 % interval, scenario {plan.scenario.get('name', '')}"
-        )
+        name = plan.scenario.get("name", "")
+        grid = Table(title=f"BLER so far ± half of its 95 % interval, scenario {name}")
         grid.add_column("Eb/N0 (dB)", no_wrap=True)
         for ebno in plan.ebno_db:
             grid.add_column(f"{ebno:g}", justify="right", no_wrap=True)
