@@ -1,9 +1,11 @@
 # Everything here needs GNU make, Python 3.11 to 3.13 and PyPI. Environments are made on first use.
 
 # Options: PYTHON=python3.12, SWEEP_ARGS="--scenario short_cp", PAPER_ARGS="--table statements",
+# REPORT_ARGS="results/cdl_2x2.jsonl",
 # QUICK=1 (the paper on smaller budgets), PYTEST_ARGS="-k ring", BENCHMARK_ARGS="--filter gram"
 PYTHON ?=
 SWEEP_ARGS ?=
+REPORT_ARGS ?= results/*.jsonl --out results/report.html
 PAPER_ARGS ?=
 QUICK ?=
 PYTEST_ARGS ?=
@@ -37,12 +39,15 @@ NO_VENV = $(firstword $(SUPPORTED)) has no venv module: install it (Debian: pyth
 NO_PYTHON = Python 3.11, 3.12 or 3.13 is needed, none of these is one: $(CANDIDATES). Set PYTHON=
 FOUND_PYTHON = $(or $(USABLE),$(error $(if $(SUPPORTED),$(NO_VENV),$(NO_PYTHON))))
 
-.PHONY: venv sweep paper benchmark test test-slow test-torch lint format
+.PHONY: venv sweep report paper benchmark test test-slow test-torch lint format
 venv: $(READY)
 	@echo "$(VENV) is ready"
 
 sweep: $(READY)
 	@$(RUN) scripts/ber_sweep.py $(SWEEP_ARGS)
+
+report: $(VENV)/.report
+	@$(RUN) scripts/report.py $(REPORT_ARGS)
 
 paper: $(READY)
 	@$(RUN) scripts/reproduce_paper.py $(if $(filter-out 0,$(QUICK)),--quick) $(PAPER_ARGS)
@@ -50,10 +55,10 @@ paper: $(READY)
 benchmark: $(VENV)/.benchmark
 	@$(RUN) scripts/benchmark.py --json results/benchmark.json $(BENCHMARK_ARGS)
 
-test: $(READY)
+test: $(VENV)/.report
 	@$(RUN) $(PYTEST) $(PYTEST_ARGS)
 
-test-slow: $(READY)
+test-slow: $(VENV)/.report
 	@$(RUN) $(PYTEST) -m slow $(PYTEST_ARGS)
 
 test-torch: $(TORCH_READY)
@@ -73,6 +78,11 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): 1 to 5 minutes, this once"
 	@test -e $@ || $(FOUND_PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,test,lint]"
+	@touch $@
+
+# What writes pages: a sweep does without.
+$(VENV)/.report: $(READY)
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,report,test,lint]"
 	@touch $@
 
 # The peers of the benchmark, on top of it.

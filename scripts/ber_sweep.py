@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-from jsonargparse import Namespace, set_loader
+from jsonargparse import Namespace
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -19,168 +18,8 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # sims is used from the checkout
 
-from scripts._cli import Formatter, Parser
-from scripts._config import ConfigFile
-from sims.sweep.notation import load
-
-DEFAULT_RECEIVERS = [
-    "fixed_pole",
-    "fixed_pole_lmmse",
-    "window",
-    "bptt",
-    "esn",
-    "ls_lin_time_avg",
-    "ls_delay_limited",
-    "joint_lmmse",
-    "kbest",
-    "perfect_csi",
-]
-PUSCH_RECEIVERS = [
-    "pusch_ls",
-    "pusch_time",
-    "pusch_fixed_pole",
-    "ls_delay_limited",
-    "joint_lmmse",
-    "pusch_perfect",
-]
-DEFAULT_EBNO_DB = ["4:12:2"]
-
-EXAMPLES = """
-A receiver takes options behind a colon: esn:window=16,delay=8. Points are numbers or
-start:stop:step in dB. Results are added to <out>.jsonl chunk by chunk; the same command resumes,
-other receivers, points or more slots compute only what is missing, on the same slots.
-
-  %(prog)s                                         the main job: cdl_2x2, all kinds of receivers
-  %(prog)s --scenario nominal_siso --ebno-db 0:12:2 --receivers ls_lin perfect_csi
-  %(prog)s --scenario cdl_2x2 --set speed=120 --out results/fast
-  %(prog)s --list
-"""
-
-
-def make_parser() -> Parser:
-    """Return the parser of this command."""
-    set_loader("yaml", load, exceptions=(yaml.YAMLError,))
-    parser = Parser(
-        prog="ber_sweep.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        allow_abbrev=False,
-        formatter_class=Formatter,
-    )
-    add = parser.add_argument
-    add(
-        "--config",
-        action=ConfigFile,
-        metavar="FILE",
-        help="YAML or JSON file that sets any of "
-        "these flags, its `scenario` also to the fields of a scenario",
-    )
-    add(
-        "--scenario",
-        type=str | dict,
-        default="cdl_2x2",
-        metavar="NAME",
-        help="preset to simulate, see --list",
-    )
-    add(
-        "--set",
-        type=str,
-        nargs="+",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="fields of the scenario to change, such as speed=120",
-    )
-    add(
-        "--receivers",
-        type=str,
-        nargs="+",
-        default=None,
-        metavar="NAME[:OPTION=VALUE,...]",
-        help=f"receivers to compare, see --list (default: those that can run of "
-        f"{' '.join(DEFAULT_RECEIVERS)}; for PUSCH of {' '.join(PUSCH_RECEIVERS)})",
-    )
-    add(
-        "--ebno-db",
-        type=str | float,
-        nargs="+",
-        default=DEFAULT_EBNO_DB,
-        metavar="DB",
-        help="points in dB",
-    )
-    add(
-        "--target-block-errors",
-        type=int,
-        default=100,
-        metavar="N",
-        help="a point stops after this many block errors",
-    )
-    add(
-        "--max-slots",
-        type=int,
-        default=200,
-        metavar="N",
-        help="and after this many slots in any case, rounded up to whole chunks",
-    )
-    add(
-        "--max-slots-slow",
-        type=int,
-        default=80,
-        metavar="N",
-        help="the same for receivers that --list marks slow",
-    )
-    add(
-        "--slots-per-chunk",
-        type=int,
-        default=40,
-        metavar="N",
-        help="slots computed and stored at once; part of a result's identity",
-    )
-    add("--seed", type=int, default=0, metavar="N", help="another number, other slots")
-    add(
-        "--workers",
-        type=int | None,
-        default=None,
-        metavar="N",
-        help="processes (default: as many as cores); does not change results",
-    )
-    add(
-        "--out",
-        type=str | None,
-        default=None,
-        metavar="PREFIX",
-        help="where results go: PREFIX.jsonl .csv .txt .png .svg (default: results/SCENARIO)",
-    )
-    add(
-        "--target-bler",
-        type=float,
-        default=0.1,
-        metavar="RATE",
-        help="block error rate at which receivers are compared",
-    )
-    add(
-        "--target-ber",
-        type=float,
-        default=0.01,
-        metavar="RATE",
-        help="the same for the bit error rate",
-    )
-    add(
-        "--reference",
-        type=str | None,
-        default=None,
-        metavar="NAME",
-        help="receiver over which gains are taken (default: the first that is no genie)",
-    )
-    add(
-        "--shard",
-        type=str | None,
-        default=None,
-        metavar="I/N",
-        help="compute the I-th of N parts, for a batch queue; merge.py puts them together",
-    )
-    add("--no-plot", action="store_true", help="write no plots")
-    add("--list", action="store_true", help="list scenarios and receivers, and exit")
-    return parser
+from scripts._cli import Parser
+from scripts._sweep_flags import DEFAULT_RECEIVERS, PUSCH_RECEIVERS, make_job, make_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -208,13 +47,13 @@ def sweep(given: Namespace, parser: Parser, command: str) -> int:
         from sims.sweep.execution import execute
         from sims.sweep.selection import describe_all
 
-    console = Console()
+    console = Console(stderr=given.json)
     if given.list:
         console.print(describe_all(), markup=False, highlight=False, soft_wrap=True)
         return 0
     chosen = prepare(given, parser)
     try:
-        return execute(chosen, console)
+        return execute(chosen, console, sys.stdout if given.json else None)
     except (OSError, SweepError, KeyboardInterrupt) as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if interrupted else f"{parser.prog}: error: {error}"
@@ -226,8 +65,7 @@ def sweep(given: Namespace, parser: Parser, command: str) -> int:
 
 def prepare(given: Namespace, parser: Parser) -> Sweep:
     """Return the sweep that the flags describe; exit with one line if there is no such sweep."""
-    from sims.sweep import StoppingRule
-    from sims.sweep.job import Job, make_sweep
+    from sims.sweep.job import make_sweep
     from sims.sweep.selection import choose_scenario, runnable
 
     try:
@@ -236,26 +74,8 @@ def prepare(given: Namespace, parser: Parser) -> Sweep:
             names = PUSCH_RECEIVERS if scenario.has_transport_blocks else DEFAULT_RECEIVERS
             given.receivers, left_out = runnable(names, scenario)
             for name, reason in left_out.items():
-                print(f"left out: {name}, which {reason}")
-        rule = StoppingRule(given.target_block_errors, given.max_slots, given.max_slots_slow)
-        return make_sweep(
-            Job(
-                scenario=given.scenario,
-                overrides=given.set,
-                receivers=given.receivers,
-                ebno_db=given.ebno_db,
-                rule=rule,
-                slots_per_chunk=given.slots_per_chunk,
-                seed=given.seed,
-                out=given.out,
-                workers=given.workers,
-                target_bler=given.target_bler,
-                target_ber=given.target_ber,
-                reference=given.reference,
-                plot=not given.no_plot,
-                shard=given.shard,
-            )
-        )
+                print(f"left out: {name}, which {reason}", file=sys.stderr if given.json else None)
+        return make_sweep(make_job(given))
     except (ValueError, TypeError) as error:
         parser.error(str(error))
 

@@ -7,9 +7,11 @@ is NaN.
 
 from sims.statistics.crossings import ebno_at, gain
 from sims.statistics.rates import UNKNOWN, Estimate, Point, compare, curve_points, error_rate, ratio
+from sims.statistics.significance import Difference, gain_differences, holm, rate_difference
 
 __all__ = [
     "UNKNOWN",
+    "Difference",
     "Estimate",
     "Point",
     "compare",
@@ -17,5 +19,8 @@ __all__ = [
     "ebno_at",
     "error_rate",
     "gain",
+    "gain_differences",
+    "holm",
+    "rate_difference",
     "ratio",
 ]

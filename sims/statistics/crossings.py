@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -78,8 +79,60 @@ def gain(
     )
 
 
-def _crossings(target: float, curve: Mapping[float, Point]) -> tuple[Array, Array]:
-    """Bounds `[2, 1]` on the crossing of the curve and `[2, RESAMPLES]` on resampled ones."""
+def gains(
+    target: float,
+    curves: Mapping[str, Mapping[float, Point]],
+    *,
+    paired: bool = True,
+    confidence: float = 0.95,
+) -> dict[tuple[str, str], tuple[Estimate, tuple[float, float]]]:
+    """Estimate the gain of every pair of curves, each curve resampled once.
+
+    Args:
+        target: the rate, between 0 and 1.
+        curves: name -> Eb/N0 [dB] -> errors there.
+        paired: whether slots are the same and in the same order in all of them.
+        confidence: coverage of the intervals, between 0 and 1.
+
+    Returns:
+        (first, second), in the order of the curves -> the gain of the first over the second, see
+        `gain`, and the lowest and highest simulated Eb/N0 [dB] that enter it.
+
+    Raises:
+        ValueError: if target or confidence is out of range.
+    """
+    tail = (1 - confidence) / 2
+    quantile_of_confidence(confidence)
+    found = {
+        name: _crossings(target, curve, 0 if paired else index)
+        for index, (name, curve) in enumerate(curves.items())
+    }
+    return {
+        (ours, theirs): (
+            _censored(
+                _subtract(found[theirs][0], found[ours][0]),
+                _subtract(found[theirs][1], found[ours][1]),
+                tail,
+            ),
+            _span({*curves[ours], *curves[theirs]}, found[ours][0], found[theirs][0]),
+        )
+        for ours, theirs in itertools.combinations(curves, 2)
+    }
+
+
+def _span(ebno_db: set[float], first: Array, second: Array) -> tuple[float, float]:
+    """The points next to two crossings, from bounds `[2, 1]` on these."""
+    low, high = min(first[0, 0], second[0, 0]), max(first[1, 0], second[1, 0])
+    below = [ebno for ebno in ebno_db if ebno <= low]
+    above = [ebno for ebno in ebno_db if ebno >= high]
+    return max(below, default=-math.inf), min(above, default=math.inf)
+
+
+def _crossings(target: float, curve: Mapping[float, Point], luck: int = 0) -> tuple[Array, Array]:
+    """Bounds `[2, 1]` on the crossing of the curve and `[2, RESAMPLES]` on resampled ones.
+
+    Curves of equal `luck` are resampled alike.
+    """
     if not 0 < target < 1:
         raise ValueError(f"target must lie between 0 and 1, got {target}")
     known = sorted(ebno for ebno, point in curve.items() if point.errors.size)
@@ -91,7 +144,7 @@ def _crossings(target: float, curve: Mapping[float, Point]) -> tuple[Array, Arra
     exact = np.array([[point.rate or half] for point, half in zip(points, halves, strict=True)])
     resampled = np.stack(
         [
-            _possible_rates(point, half, int(np.float64(ebno).view(np.uint64)))
+            _possible_rates(point, half, int(np.float64(ebno).view(np.uint64)) + (luck << 64))
             for ebno, point, half in zip(known, points, halves, strict=True)
         ]
     )

@@ -94,7 +94,9 @@ def error_rate(errors: ArrayLike, per_slot: int, *, confidence: float = 0.95) ->
     return Estimate(rate, low, high)
 
 
-def compare(first: Point, second: Point, *, confidence: float = 0.95) -> Estimate:
+def compare(
+    first: Point, second: Point, *, paired: bool = True, confidence: float = 0.95
+) -> Estimate:
     """Estimate how much higher the first receiver's error rate is on the slots both have seen.
 
     The interval is a Bayesian bootstrap over the per-slot differences, so what the two
@@ -103,10 +105,12 @@ def compare(first: Point, second: Point, *, confidence: float = 0.95) -> Estimat
     Args:
         first, second: errors of two receivers on the same slots in the same order; of unequal
             lengths, the common beginning is used.
+        paired: False if the slots are not the same ones; then all count, and each receiver is
+            resampled by itself.
         confidence: coverage of the interval, between 0 and 1.
 
     Returns:
-        rate(first) - rate(second), NaN when they share no slot.
+        rate(first) - rate(second), NaN when they share no slot, or one has none.
 
     Raises:
         ValueError: if the trials per slot differ or confidence is out of range.
@@ -119,8 +123,12 @@ def compare(first: Point, second: Point, *, confidence: float = 0.95) -> Estimat
     slots = _common_slots(first, second)
     if slots == 0:
         return UNKNOWN
-    difference = Point(first.errors[:slots] - second.errors[:slots], first.per_slot)
     tail = (1 - confidence) / 2
+    if not paired:
+        apart = resampled_rates(first, 0) - resampled_rates(second, 1)
+        low, high = np.quantile(apart, [tail, 1 - tail])
+        return Estimate(first.rate - second.rate, float(low), float(high))
+    difference = Point(first.errors[:slots] - second.errors[:slots], first.per_slot)
     low, high = np.quantile(resampled_rates(difference, 0), [tail, 1 - tail])
     return Estimate(difference.rate, float(low), float(high))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from rich.console import Console
 from sims.plots import plot_rates
 from sims.store import Store, read
 from sims.sweep.engine import Observer, SweepError, run
+from sims.sweep.events import Both, Events
 from sims.sweep.kept import unused
 from sims.sweep.ledger import Ledger
 from sims.sweep.plan import Plan
@@ -54,7 +56,7 @@ class Sweep:
     shard: Shard | None = None
 
 
-def execute(sweep: Sweep, console: Console) -> int:
+def execute(sweep: Sweep, console: Console, events: TextIO | None = None) -> int:
     """Compute what a sweep still lacks and leave its files.
 
     The table, and what the files hold, are there after an interruption too, before it goes on to
@@ -63,6 +65,7 @@ def execute(sweep: Sweep, console: Console) -> int:
     Args:
         sweep: what to do; the numerics are the factory's.
         console: where progress and the table go.
+        events: where events go as JSON Lines, see `sims.sweep.events`; None: nowhere.
 
     Returns:
         The exit code: 0, or 1 if a receiver failed.
@@ -84,9 +87,15 @@ def execute(sweep: Sweep, console: Console) -> int:
             neighbours = Neighbours(sweep.shard, sweep.out, ledger)
             neighbours.look()
             observer = _Looking(progress, neighbours)
+        watching = ExitStack()
+        watching.enter_context(progress)
+        if events is not None:
+            told = Events(ledger, sweep.workers, store.path, events)
+            watching.enter_context(told)
+            observer = Both(observer, told)
         with _noting_what_is_kept(sweep.plan, store.path):
             try:
-                with progress:
+                with watching:
                     run(
                         sweep.plan,
                         store,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from types import TracebackType
 
+import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sims.statistics import error_rate
 from sims.sweep.ledger import Cell, Ledger
 from sims.sweep.pool import Died
 from sims.sweep.timing import Timing
@@ -85,6 +87,7 @@ class Progress:
             f"{_clock(self.timing.elapsed)}  {done} of {len(cells)} points done"
             + (f", {failed} failed" if failed else ""),
             f"{self.timing.slots} slots simulated",
+            f"{sum(cell.errors for cell in cells)} block errors",
         ]
         if not math.isnan(self.timing.rate):
             parts.append(f"{self.timing.rate:.3g} slots/s")
@@ -101,7 +104,8 @@ class Progress:
 
     def _grid(self) -> Table:
         plan = self._ledger.plan
-        grid = Table(title=f"BLER so far, scenario {plan.scenario.get('name', '')}")
+        name = plan.scenario.get("name", "")
+        grid = Table(title=f"BLER so far ± half of its 95 % interval, scenario {name}")
         grid.add_column("Eb/N0 (dB)", no_wrap=True)
         for ebno in plan.ebno_db:
             grid.add_column(f"{ebno:g}", justify="right", no_wrap=True)
@@ -121,8 +125,10 @@ def _cell(ledger: Ledger, cell: Cell) -> Text:
         return Text("failed", style="red")
     if not cell.taken:
         return Text("-", style="dim")
-    rate = cell.errors / (len(cell.block_errors) * ledger.blocks)
-    return Text(f"{rate:.2g}", style="green" if cell.done else "")
+    rate = error_rate(np.array(cell.block_errors), ledger.blocks)
+    half = (rate.high - rate.low) / 2
+    shown = f"{rate.value:.2g} ±{half:.1g}" if rate.value else f"<{rate.high:.1g}"
+    return Text(shown, style="green" if cell.done else "")
 
 
 def _step(begun: Begun) -> str:

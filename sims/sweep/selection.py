@@ -66,7 +66,7 @@ def choose_receivers(texts: Sequence[str], scenario: Scenario) -> tuple[Contende
         name, _, given = text.partition(":")
         known("receiver", name, RECEIVERS)
         receiver = RECEIVERS[name]
-        complete = resolve(name, _assignments(f"option of receiver {name!r}", _split(given)))
+        complete = read_options(text)
         reason = receiver.requires(scenario, complete)
         if reason is not None:
             raise ValueError(
@@ -77,6 +77,17 @@ def choose_receivers(texts: Sequence[str], scenario: Scenario) -> tuple[Contende
             Contender(name, complete, label, receiver.revision, receiver.slow, receiver.genie)
         )
     return tuple(contenders)
+
+
+def read_options(text: str) -> dict[str, Any]:
+    """Return all options of the receiver that a text such as `esn:window=16` names.
+
+    Raises:
+        ValueError, TypeError: for an unknown name or option, a wrong value, or an option given
+            twice.
+    """
+    name, _, given = text.partition(":")
+    return resolve(name, _assignments(f"option of receiver {name!r}", _split(given)))
 
 
 def runnable(names: Sequence[str], scenario: Scenario) -> tuple[list[str], dict[str, str]]:
