@@ -144,6 +144,13 @@ def make_parser() -> Parser:
         help="processes (default: as many as cores); does not change results",
     )
     add(
+        "--cluster",
+        type=str | None,
+        default=None,
+        metavar="WHERE",
+        help="Dask cluster whose workers compute: local, or its scheduler's tcp://host:port",
+    )
+    add(
         "--out",
         type=str | None,
         default=None,
@@ -246,6 +253,7 @@ def prepare(given: Namespace, parser: Parser) -> Sweep:
                 target_ber=given.target_ber,
                 reference=given.reference,
                 plot=not given.no_plot,
+                cluster=given.cluster,
             )
         )
     except (ValueError, TypeError) as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,10 @@ from rich.console import Console
 
 from sims.plots import plot_rates
 from sims.store import Store, read
-from sims.sweep.engine import SweepError, run
+from sims.sweep.engine import SweepError, Workers, run
 from sims.sweep.ledger import Ledger
 from sims.sweep.plan import Plan
+from sims.sweep.pool import Pool
 from sims.sweep.progress import Progress
 from sims.sweep.results import aligned, curves, table, write_csv
 from sims.sweep.timing import Timing
@@ -37,6 +39,8 @@ class Sweep:
         reference: label of the receiver over which gains are taken; None: no gains.
         plot: whether to draw.
         title: stands over the plot.
+        cluster: None: the workers are processes of this one; "local" or tcp://host:port: those of
+            a Dask cluster, see ClusterPool.
     """
 
     plan: Plan
@@ -47,6 +51,7 @@ class Sweep:
     reference: str | None = None
     plot: bool = True
     title: str = ""
+    cluster: str | None = None
 
 
 def execute(sweep: Sweep, console: Console) -> int:
@@ -87,12 +92,21 @@ def execute(sweep: Sweep, console: Console) -> int:
                         observer=progress,
                         ledger=ledger,
                         log=_suffixed(sweep.out, ".log"),
+                        pool=_pool(sweep.cluster),
                     )
             finally:
                 _leave(sweep, ledger, console)
     if progress.timing.first:
         _say(console, _times(progress.timing))
     return _report_failures(sweep, ledger, console)
+
+
+def _pool(cluster: str | None) -> Callable[[Factory, int, Path | None], Workers]:
+    if cluster is None:
+        return Pool
+    from sims.sweep.cluster import ClusterPool  # Dask need not be there unless it is asked for
+
+    return functools.partial(ClusterPool, cluster=cluster)
 
 
 @contextmanager
@@ -167,10 +181,12 @@ def _report_failures(sweep: Sweep, ledger: Ledger, console: Console) -> int:
     for reason, tasks in befell.items():
         _say(console, f"failed: {', '.join(tasks)}: {reason}")
     if befell:
+        remote = sweep.cluster not in (None, "local")
+        where = "the output of the cluster's workers" if remote else _suffixed(sweep.out, ".log")
         _say(
             console,
-            f"tracebacks are in {_suffixed(sweep.out, '.log')}; once the cause is "
-            "removed, the same command computes what is missing",
+            f"tracebacks are in {where}; once the cause is removed, the same command "
+            "computes what is missing",
         )
     return 1 if befell else 0
 
