@@ -120,6 +120,7 @@ if __name__ == "__main__":
                 Path(sys.argv[1]),
                 workers=int(sys.argv[2]),
                 plot=False,
+                cluster=(sys.argv[3:] or [None])[0],
             ),
             Console(),
         )

@@ -165,7 +165,7 @@ class ClusterPool:
     def _fail(self, member: _Member, reason: str) -> Iterator[tuple[int, Died | Gone]]:
         """Handle a task that ended without its last message."""
         if reason == "cancelled":  # not by us
-            raise SweepError(f"{self._where} has dropped its work, or the connection to it broke")
+            raise self._cut_off()
         logging.getLogger("distributed").error("%s: %s", member.address, reason)
         if member.unit is None and "ModuleNotFoundError" in reason:
             hint = "start it with PYTHONPATH=/path/to/checkout"
@@ -199,7 +199,10 @@ class ClusterPool:
                 return set(self._client.sync(ask, callback_timeout=ANSWER_WITHIN))
         except (OSError, TimeoutError):
             pass
-        raise SweepError(f"{self._where} is gone")
+        raise self._cut_off()
+
+    def _cut_off(self) -> SweepError:
+        return SweepError(f"{self._where} is gone, or has dropped the work")
 
     def _welcome(self, present: set[str], from_start: bool) -> None:
         """Have the workers that have joined get ready, if there are not enough."""
@@ -274,7 +277,9 @@ def _local_cluster(size: int, log: Path | None) -> Iterator[LocalCluster]:
                 n_workers=size,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address=None,
+                # No dashboard, and what is always served stays on this machine.
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+                worker_dashboard_address="127.0.0.1:0",
                 memory_limit=None,
                 silence_logs=False,
                 preload=[settled],
