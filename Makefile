@@ -46,7 +46,7 @@ venv: $(READY)
 sweep: $(READY)
 	@$(RUN) scripts/ber_sweep.py $(SWEEP_ARGS)
 
-report: $(VENV)/.report
+report: $(VENV)/.extras
 	@$(RUN) scripts/report.py $(REPORT_ARGS)
 
 paper: $(READY)
@@ -55,10 +55,10 @@ paper: $(READY)
 benchmark: $(VENV)/.benchmark
 	@$(RUN) scripts/benchmark.py --json results/benchmark.json $(BENCHMARK_ARGS)
 
-test: $(VENV)/.report
+test: $(VENV)/.extras
 	@$(RUN) $(PYTEST) $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.report
+test-slow: $(VENV)/.extras
 	@$(RUN) $(PYTEST) -m slow $(PYTEST_ARGS)
 
 test-torch: $(TORCH_READY)
@@ -80,9 +80,9 @@ $(READY): pyproject.toml constraints.txt
 	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,test,lint]"
 	@touch $@
 
-# What writes pages: a sweep does without.
-$(VENV)/.report: $(READY)
-	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,report,test,lint]"
+# What writes pages, and what computes on many machines: a sweep does without.
+$(VENV)/.extras: $(READY)
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,report,cluster,test,lint]"
 	@touch $@
 
 # The peers of the benchmark, on top of it.

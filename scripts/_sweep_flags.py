@@ -167,6 +167,13 @@ def make_parser() -> Parser:
         help="receiver over which gains are taken (default: the first that is no genie)",
     )
     add(
+        "--cluster",
+        type=str | None,
+        default=None,
+        metavar="WHERE",
+        help="Dask cluster whose workers compute: local, or its scheduler's tcp://host:port",
+    )
+    add(
         "--shard",
         type=str | None,
         default=None,

@@ -120,6 +120,7 @@ def main() -> int:
     parser.add_argument("--max-slots", type=int, default=160)
     parser.add_argument("--target", type=int, default=40)
     parser.add_argument("--bare", action="store_true")
+    parser.add_argument("--cluster")
     given = parser.parse_args()
     rule = StoppingRule(given.target, given.max_slots, 32)
     plan, factory = make_plan("good", "poor", rule=rule), NumpyFactory(given.seconds)
@@ -133,7 +134,8 @@ def main() -> int:
 
     from sims.sweep.execution import Sweep, execute
 
-    return execute(Sweep(plan, factory, given.out, given.workers, plot=False), Console())
+    sweep = Sweep(plan, factory, given.out, given.workers, plot=False, cluster=given.cluster)
+    return execute(sweep, Console())
 
 
 if __name__ == "__main__":

@@ -78,6 +78,9 @@ BAD = [
     (["--seed", "-1"], "seed", "at least 0"),
     (["--workers", "0"], "workers", "at least 1"),
     (["--workers", "two"], "workers", "two"),
+    (["--cluster", "foo"], "'foo'", "tcp://host:port"),
+    (["--cluster", "tcp://host"], "'tcp://host'", "tcp://host:port"),
+    (["--cluster", "tcp://host:65536"], "65536", "tcp://host:port"),
     (["--target-bler", "1"], "target_bler", "between 0 and 1"),
     (["--reference", "ep"], "reference", "one of"),
     (["--config", "/nowhere/at/all.yaml"], "config", "all.yaml"),
@@ -95,6 +98,17 @@ def test_bad_command_line_is_refused_in_one_line(
     assert stop.value.code == 2 and len(lines) == 1
     assert lines[0].startswith("ber_sweep.py: error: ")
     assert culprit in lines[0] and hint in lines[0]
+
+
+def test_cluster_without_dask_names_what_to_install(
+    script: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as stop:
+        script.main(["--cluster", "local"])
+    lines = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2 and len(lines) == 1
+    assert 'pip install "rx-fixedpole[sims,cluster]"' in lines[0]
 
 
 BAD_FILES = [

@@ -134,7 +134,10 @@ def made_page() -> str:
 def test_page_says_it_in_words_and_escapes_what_it_shows() -> None:
     text = made_page()
     body = text[text.index("<body>") :]
-    assert "bound (genie) beats &lt;ours&gt; by " in body and "no difference is shown" in body
+    assert (
+        "bound (window=8) (genie) beats &lt;ours&gt; by " in body
+        and "no difference is shown" in body
+    )
     assert "a&lt;b" in body and "</script><b>" not in body
     assert "src=" not in body and 'href="http' not in text and "default-src 'none'" in text
     errors = [n for row in rows("ours", 0.0) if row.ebno_db == 5.0 for n in row.block_errors]

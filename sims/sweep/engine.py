@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sims.store import Row, Store
 from sims.sweep.ledger import Ledger
 from sims.sweep.plan import Plan, check_positive
-from sims.sweep.pool import Died, Pool
-from sims.sweep.worker import Broken, Counted, Factory, Failed, Finished, Message
+from sims.sweep.pool import Died, Gone, Pool
+from sims.sweep.worker import Broken, Counted, Factory, Failed, Finished, Message, Unit
 
 MAX_DEATHS = 3  # on one unit, or of workers that never got as far as one
 TICK = 0.5  # seconds between two looks at the clock for the progress display
@@ -23,11 +24,33 @@ class SweepError(RuntimeError):
 class Observer(Protocol):
     """Who wants to know what happens, such as a progress display."""
 
-    def observe(self, worker: int, event: Message | Died) -> None:
+    def observe(self, worker: int, event: Message | Died | Gone) -> None:
         """Hear of an event in the worker process of that id."""
 
     def tick(self) -> None:
         """Hear that time passes."""
+
+
+class Workers(Protocol):
+    """Who computes units, such as a pool of processes; started and ended as a context."""
+
+    @property
+    def free(self) -> int:
+        """Number of workers that wait for a unit."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a unit is being computed."""
+
+    def submit(self, unit: Unit) -> None:
+        """Give a unit to a free worker."""
+
+    def events(self, timeout: float) -> Iterator[tuple[int, Message | Died | Gone]]:
+        """Yield (worker, event) of what has happened, after at most `timeout` seconds."""
+
+    def __enter__(self) -> Workers: ...
+
+    def __exit__(self, *error: Any) -> None: ...
 
 
 def run(
@@ -39,6 +62,7 @@ def run(
     observer: Observer | None = None,
     ledger: Ledger | None = None,
     log: Path | None = None,
+    pool: Callable[[Factory, int, Path | None], Workers] = Pool,
 ) -> Ledger:
     """Compute what a plan still lacks and store it chunk by chunk.
 
@@ -49,6 +73,7 @@ def run(
         workers: number of worker processes, at least 1; no more are started than can be of use.
         observer: hears of every event.
         log: file that takes the workers' standard error, tracebacks among it.
+        pool: makes the workers from the factory, their number and the log.
         ledger: the plan's ledger, if the caller has made one of store.rows to look at meanwhile.
 
     Returns:
@@ -63,15 +88,15 @@ def run(
     if ledger.exhausted():
         return ledger
     deaths: Counter[tuple[float, int] | None] = Counter()
-    with Pool(factory, min(workers, ledger.most_units), log) as pool:
+    with pool(factory, min(workers, ledger.most_units), log) as crew:
         while True:
-            _hand_out(pool, ledger)
-            if not pool.busy and ledger.exhausted():
+            _hand_out(crew, ledger)
+            if not crew.busy and ledger.exhausted():
                 return ledger
-            for worker, event in pool.events(TICK):
+            for worker, event in crew.events(TICK):
                 if isinstance(event, Died):
                     _bury(event, ledger, deaths)
-                else:
+                elif not isinstance(event, Gone):
                     _take(event, plan, store, ledger)
                 if observer is not None:
                     observer.observe(worker, event)
@@ -79,12 +104,12 @@ def run(
                 observer.tick()
 
 
-def _hand_out(pool: Pool, ledger: Ledger) -> None:
-    for _ in range(pool.free):
+def _hand_out(crew: Workers, ledger: Ledger) -> None:
+    for _ in range(crew.free):
         unit = ledger.next_unit()
         if unit is None:
             return
-        pool.submit(unit)
+        crew.submit(unit)
 
 
 def _take(event: Message, plan: Plan, store: Store, ledger: Ledger) -> None:
@@ -135,16 +160,13 @@ def _bury(event: Died, ledger: Ledger, deaths: Counter[tuple[float, int] | None]
     if unit is None:
         if deaths[place] >= MAX_DEATHS:
             raise SweepError(
-                f"workers end before they begin (exit code {event.exit_code}); "
+                f"workers end before they begin ({event.how}); "
                 "is there memory for so many? Try fewer --workers"
             )
         return
     ledger.release(unit)
     if deaths[place] >= MAX_DEATHS:
-        reason = (
-            f"the worker process ended {MAX_DEATHS} times in this chunk "
-            f"(exit code {event.exit_code}; -9 often means: out of memory)"
-        )
+        reason = f"the worker process ended {MAX_DEATHS} times in this chunk ({event.how})"
         for label in unit.labels:
             if ledger.cells[label, unit.ebno_db].wants(unit.chunk):
                 ledger.fail(unit, label, reason)

@@ -27,7 +27,7 @@ import numpy as np
 from sims.statistics import error_rate
 from sims.sweep.engine import Observer
 from sims.sweep.ledger import Ledger
-from sims.sweep.pool import Died
+from sims.sweep.pool import Died, Gone
 from sims.sweep.worker import Counted, Failed, Finished, Message
 
 
@@ -48,7 +48,7 @@ class Events:
         self._slots = 0
         self._told: set[tuple[str, float]] = set()
 
-    def observe(self, worker: int, event: Message | Died) -> None:
+    def observe(self, worker: int, event: Message | Died | Gone) -> None:
         """Write what an event says."""
         del worker
         if isinstance(event, Counted):
@@ -151,7 +151,7 @@ class Both:
     def __init__(self, first: Observer, second: Observer) -> None:
         self._observers = (first, second)
 
-    def observe(self, worker: int, event: Message | Died) -> None:
+    def observe(self, worker: int, event: Message | Died | Gone) -> None:
         """Hand an event on."""
         for observer in self._observers:
             observer.observe(worker, event)

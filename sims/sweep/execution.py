@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,12 @@ from rich.console import Console
 
 from sims.plots import plot_rates
 from sims.store import Store, read
-from sims.sweep.engine import Observer, SweepError, run
+from sims.sweep.engine import Observer, SweepError, Workers, run
 from sims.sweep.events import Both, Events
 from sims.sweep.kept import unused
 from sims.sweep.ledger import Ledger
 from sims.sweep.plan import Plan
-from sims.sweep.pool import Died
+from sims.sweep.pool import Died, Gone, Pool
 from sims.sweep.progress import Progress
 from sims.sweep.results import aligned, curves, table, write_csv
 from sims.sweep.shard import Neighbours, Shard
@@ -43,6 +44,8 @@ class Sweep:
         plot: whether to draw.
         title: stands over the plot.
         shard: the part of the sweep that this process computes; None: all of it.
+        cluster: None: the workers are processes of this one; "local" or tcp://host:port: those of
+            a Dask cluster, see ClusterPool.
     """
 
     plan: Plan
@@ -54,6 +57,7 @@ class Sweep:
     plot: bool = True
     title: str = ""
     shard: Shard | None = None
+    cluster: str | None = None
 
 
 def execute(sweep: Sweep, console: Console, events: TextIO | None = None) -> int:
@@ -104,6 +108,7 @@ def execute(sweep: Sweep, console: Console, events: TextIO | None = None) -> int
                         observer=observer,
                         ledger=ledger,
                         log=_suffixed(sweep.out, ".log"),
+                        pool=_pool(sweep.cluster),
                     )
             except BaseException:
                 with suppress(OSError):  # the first reason is the one to hear of
@@ -135,7 +140,7 @@ class _Looking:
     progress: Progress
     neighbours: Neighbours
 
-    def observe(self, worker: int, event: Message | Died) -> None:
+    def observe(self, worker: int, event: Message | Died | Gone) -> None:
         self.progress.observe(worker, event)
 
     def tick(self) -> None:
@@ -150,6 +155,14 @@ def _what_next(shard: Shard, out: Path) -> str:
         f"  scripts/merge.py {whole}.shard*of{shard.count}.jsonl --out {whole}\n"
         f"and then the same command without --shard, with --out {whole}"
     )
+
+
+def _pool(cluster: str | None) -> Callable[[Factory, int, Path | None], Workers]:
+    if cluster is None:
+        return Pool
+    from sims.sweep.cluster import ClusterPool  # Dask need not be there unless it is asked for
+
+    return functools.partial(ClusterPool, cluster=cluster)
 
 
 @contextmanager
@@ -224,10 +237,12 @@ def _report_failures(sweep: Sweep, ledger: Ledger, console: Console) -> int:
     for reason, tasks in befell.items():
         _say(console, f"failed: {', '.join(tasks)}: {reason}")
     if befell:
+        remote = sweep.cluster not in (None, "local")
+        where = "the output of the cluster's workers" if remote else _suffixed(sweep.out, ".log")
         _say(
             console,
-            f"tracebacks are in {_suffixed(sweep.out, '.log')}; once the cause is "
-            "removed, the same command computes what is missing",
+            f"tracebacks are in {where}; once the cause is removed, the same command "
+            "computes what is missing",
         )
     return 1 if befell else 0
 

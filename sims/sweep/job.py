@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,13 @@ from typing import Any
 from sims.sweep.evaluator import SionnaFactory
 from sims.sweep.execution import Sweep
 from sims.sweep.plan import Plan, StoppingRule, check_positive
-from sims.sweep.selection import choose_points, choose_receivers, choose_scenario, versions
+from sims.sweep.revision import versions
+from sims.sweep.selection import (
+    choose_cluster,
+    choose_points,
+    choose_receivers,
+    choose_scenario,
+)
 from sims.sweep.shard import Shard
 
 
@@ -28,7 +35,7 @@ class Job:
         slots_per_chunk, seed: see Plan.
         out: the results go to `<out>.jsonl`, `.csv`, `.txt`, `.png` and `.svg`; None: to
             results/<scenario>.
-        workers: processes; None: as many as cores.
+        workers: processes; None: as many as cores, or as the cluster at an address has.
         target_bler, target_ber: rates at which receivers are compared, between 0 and 1; without
             a code only the latter says something.
         reference: receiver, as in `receivers`, over which gains are taken; None: the first of
@@ -36,6 +43,7 @@ class Job:
         plot: whether to draw.
         shard: "i/n": compute the i-th of n parts, for a batch queue, and leave it in files of
             its own, `<out>.shard<i>of<n>.jsonl` and so on, for `merge`; None: all of it.
+        cluster: whose workers compute, see Sweep.
     """
 
     scenario: str | Mapping[str, Any]
@@ -52,6 +60,7 @@ class Job:
     reference: str | None = None
     plot: bool = True
     shard: str | None = None
+    cluster: str | None = None
 
 
 def make_sweep(job: Job) -> Sweep:
@@ -60,7 +69,9 @@ def make_sweep(job: Job) -> Sweep:
     Raises:
         ValueError, TypeError: if it asks for something that does not exist or fit.
     """
-    workers = len(os.sched_getaffinity(0)) if job.workers is None else job.workers
+    cluster = choose_cluster(job.cluster)
+    there_are = len(os.sched_getaffinity(0)) if cluster in (None, "local") else sys.maxsize
+    workers = there_are if job.workers is None else job.workers
     check_positive("workers", workers)
     targets = {"bler": job.target_bler, "ber": job.target_ber}
     for name, target in targets.items():
@@ -91,7 +102,7 @@ def make_sweep(job: Job) -> Sweep:
         out = out.with_name(out.name + shard.suffix)
     title = f"{scenario.name}: {scenario.summary}"
     reference, plot = _reference(job, plan), job.plot and shard is None
-    return Sweep(plan, factory, out, workers, targets, reference, plot, title, shard)
+    return Sweep(plan, factory, out, workers, targets, reference, plot, title, shard, cluster)
 
 
 def _reference(job: Job, plan: Plan) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +30,22 @@ class Died:
     """A worker ended by itself; `unit` is what it was doing, if anything."""
 
     unit: Unit | None
-    exit_code: int | None
+    exit_code: int | None  # of a worker of another machine, nobody knows it
+
+    @property
+    def how(self) -> str:
+        """How it ended, in words."""
+        if self.exit_code is None:
+            return "exit code unknown"
+        hint = ", which often means: out of memory" if self.exit_code == -signal.SIGKILL else ""
+        return f"exit code {self.exit_code}{hint}"
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A worker takes part no longer, or never did, which costs no results; why, in words."""
+
+    reason: str
 
 
 class _Worker:

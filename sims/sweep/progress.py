@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sims.statistics import error_rate
 from sims.sweep.ledger import Cell, Ledger
-from sims.sweep.pool import Died
+from sims.sweep.pool import Died, Gone
 from sims.sweep.timing import Timing
 from sims.sweep.worker import Begun, Failed, Message
 
@@ -36,7 +36,7 @@ class Progress:
         self._live: Live | None = None
         self._next_line = 0.0
 
-    def observe(self, worker: int, event: Message | Died) -> None:
+    def observe(self, worker: int, event: Message | Died | Gone) -> None:
         """Take note of an event and say at once what went wrong."""
         self.timing.observe(worker, event)
         if isinstance(event, Failed):
@@ -50,7 +50,9 @@ class Progress:
                 if event.unit is None
                 else (f" at {event.unit.ebno_db:g} dB, chunk {event.unit.chunk}")
             )
-            self._say(f"a worker ended{doing} (exit code {event.exit_code}); it is replaced")
+            self._say(f"a worker ended{doing} ({event.how}); what it had is done again")
+        elif isinstance(event, Gone):
+            self._say(event.reason)
 
     def tick(self) -> None:
         """Show the present state."""
@@ -99,7 +101,7 @@ class Progress:
         if doing:
             parts.append("now " + ", ".join(doing))
         elif not self.timing.slots:
-            parts.append("workers are starting")
+            parts.append("waiting for workers")
         return "; ".join(parts)
 
     def _grid(self) -> Table:

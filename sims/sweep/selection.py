@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
+import importlib.util
 import json
 import math
-import platform
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -134,13 +134,23 @@ def choose_points(texts: Sequence[str | float]) -> tuple[float, ...]:
     return tuple(points)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries on which results depend."""
-    names = ("sionna", "tensorflow", "keras", "numpy")
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
-    }
+def choose_cluster(cluster: str | None) -> str | None:
+    """Return where a sweep's workers are, if that can be: None, "local" or tcp://host:port.
+
+    Raises:
+        ValueError: if the text is something else, or Dask is not installed.
+
+    >>> choose_cluster("tcp://10.0.0.1:8786")
+    'tcp://10.0.0.1:8786'
+    """
+    if cluster is None:
+        return None
+    address = re.fullmatch(r"tcp://(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", cluster)
+    if cluster != "local" and not (address and 0 < int(address[2]) < 2**16):
+        raise ValueError(f"cluster must be local or tcp://host:port, got {cluster!r}")
+    if importlib.util.find_spec("distributed") is None:
+        raise ValueError('cluster needs Dask: pip install "rx-fixedpole[sims,cluster]"')
+    return cluster
 
 
 def describe_all() -> str:

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from sims.sweep.ledger import Cell, Ledger
-from sims.sweep.pool import Died
-from sims.sweep.worker import Begun, Counted, Finished, Message
+from sims.sweep.pool import Died, Gone
+from sims.sweep.worker import Begun, Counted, Finished, Message, Ready
 
 
 class Timing:
@@ -25,6 +25,7 @@ class Timing:
         self.traces: dict[str, int] = {}
         self.doing: dict[int, Begun] = {}
         self.slots = 0
+        self._ready: set[int] = set()
         self._total: dict[str, float] = defaultdict(float)
         self._num_slots = num_slots
         self._workers = workers
@@ -32,9 +33,11 @@ class Timing:
         self._warm_since: float | None = None
         self._warm_slots = 0
 
-    def observe(self, worker: int, event: Message | Died) -> None:
+    def observe(self, worker: int, event: Message | Died | Gone) -> None:
         """Take an event of a worker into account."""
-        if isinstance(event, Begun):
+        if isinstance(event, Ready):
+            self._ready.add(worker)
+        elif isinstance(event, Begun):
             self.doing[worker] = event
         elif isinstance(event, Counted):
             self._step(event.label, event.seconds, event.first)
@@ -47,8 +50,9 @@ class Timing:
                 self._warm_since = time.monotonic()
             else:
                 self._warm_slots += self._num_slots
-        elif isinstance(event, Died):
+        elif isinstance(event, Died | Gone):
             self.doing.pop(worker, None)
+            self._ready.discard(worker)
 
     def per_slot(self, step: str) -> float:
         """Seconds a slot, first calls left out; NaN before the second call."""
@@ -78,7 +82,7 @@ class Timing:
             seconds += sum(count * self._cost(label) for label, count in slots.items() if count)
             if max(slots.values()):
                 seconds += max(slots.values()) * self._cost("link")
-        return seconds / self._workers
+        return seconds / max(1, min(self._workers, len(self._ready)))
 
     def _cost(self, step: str) -> float:
         steady = self.per_slot(step)

@@ -114,13 +114,7 @@ def serve(connection: Connection, factory: Factory, log: Path | None) -> None:
         factory: builds the evaluator; picklable.
         log: file that takes the standard error, tracebacks among it; None: it stays where it is.
     """
-    if log is not None:
-        # Native code writes to the descriptor, so it is the descriptor that is turned.
-        file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        os.dup2(file, 2)
-        os.close(file)
-    # Ctrl-C reaches every process of a terminal; the main process decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settle(log)
     try:
         evaluator = factory()
     except Exception:  # whatever it is, the main process must hear of it
@@ -130,13 +124,31 @@ def serve(connection: Connection, factory: Factory, log: Path | None) -> None:
     seen: set[str] = set()
     try:
         while True:
-            for message in _work(evaluator, connection.recv(), seen):
+            for message in work(evaluator, connection.recv(), seen):
                 connection.send(message)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the main process is gone; what it has stored is all there is to keep
 
 
-def _work(evaluator: Evaluator, unit: Unit, seen: set[str]) -> Iterator[Message]:
+def settle(log: Path | str | None) -> None:
+    """Make this process a worker: its standard error goes to the log, Ctrl-C to others."""
+    if log is not None:
+        # Native code writes to the descriptor, so it is the descriptor that is turned.
+        file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        os.dup2(file, 2)
+        os.close(file)
+    # Ctrl-C reaches every process of a terminal; the main process decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def work(evaluator: Evaluator, unit: Unit, seen: set[str]) -> Iterator[Message]:
+    """Yield what happens while a unit is computed, each receiver's counts as they are there.
+
+    Args:
+        evaluator: what computes.
+        unit: what to compute.
+        seen: steps that ran before in this process, whose first calls are over; is added to.
+    """
     first = _is_first("link", seen)
     yield Begun("link", first)
     start = time.perf_counter()
