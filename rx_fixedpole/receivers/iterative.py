@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,8 @@ Equalizer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _FIRST_UPDATES, _MORE_UPDATES = 4, 2
 # Noise relative to the received power below which the factorisations lose their digits.
 _LEAST_NOISE = 1e-10
+# LLRs of bits beside a bit, at most: more would not change what the demapper makes of them.
+_MOST_KNOWN = 20.0
 # An LLR that leaves no doubt.
 _CERTAIN = 100.0
 
@@ -68,7 +71,8 @@ class IterativeReceiver(Block):
         first: the first pass, called as ``(y_time, no) -> x_hat, no_eff [B, num_tx, S, D]``.
             None: :class:`WienerEqualizer`, which takes prefixes of any length.
         num_passes: detections of a slot, >= 1; 1 is the first pass alone.
-        num_iter: iterations of the decoder between two passes, >= 1.
+        num_iter: iterations of the decoder between two passes, >= 1. No fewer than those of the
+            decoder after the last pass: then no codeword is lost that the first pass decodes.
         l_min: time of the first received sample relative to the first transmitted one, <= 0.
         precision: ``"single"``, ``"double"`` or None for Sionna's default.
 
@@ -112,7 +116,7 @@ class IterativeReceiver(Block):
         constellation: Constellation | None = None,
         first: Equalizer | None = None,
         num_passes: int = 2,
-        num_iter: int = 10,
+        num_iter: int = 20,
         l_min: int = -6,
         precision: str | None = None,
     ) -> None:
@@ -174,10 +178,9 @@ class IterativeReceiver(Block):
         state = _State(llr, llr, decoded)
         for _ in range(self._num_passes - 1):
             state = self._decoded(state)
-            open_ = ops.any(state.decoded < 0.5)
-            llr = ops.cond(
-                open_, lambda state=state: self._detected(state, y, no), lambda state=state: state.llr
-            )
+            missing = ops.any(state.decoded < 0.5)
+            branches = (partial(self._detected, state, y, no), lambda llr=state.llr: llr)
+            llr = ops.cond(missing, *branches)
             state = state._replace(llr=llr)
         return state.llr
 
@@ -202,7 +205,8 @@ class IterativeReceiver(Block):
         response = taps @ _backend.constant(self._ramps, self._dtype)
         error = restored - ops.sum(response * x[:, None], axis=2)
         x_hat, no_eff = detect(error, self._prefix.gain(taps), x, variance, noise)
-        llr = self._demapped(self._layout.occupied_data(x_hat), self._layout.occupied_data(no_eff))
+        x_hat, no_eff = (self._layout.occupied_data(value) for value in (x_hat, no_eff))
+        llr = self._demapped(x_hat, no_eff, state.beliefs - state.llr)
         llr = ops.reshape(llr, (-1, *state.decoded.shape[1:], self._length))
         kept = ops.reshape(state.llr, (-1, *state.decoded.shape[1:], self._length))
         llr = ops.where(state.decoded[..., None] > 0.5, kept, llr)
@@ -245,8 +249,15 @@ class IterativeReceiver(Block):
         left = ops.mean(self._residual.variance(flat, response, error), axis=-1)
         return _backend.at_least(left, no)
 
-    def _demapped(self, x_hat: Tensor, no_eff: Tensor) -> Tensor:
-        return self._demapper(x_hat, ops.cast(no_eff, self._real))
+    def _demapped(self, x_hat: Tensor, no_eff: Tensor, others: Tensor | None = None) -> Tensor:
+        """LLRs of the bits ``[B, num_tx, S, D bits]``, given what is known of those beside them."""
+        no_eff = ops.cast(no_eff, self._real)
+        if others is None:
+            return self._demapper(x_hat, no_eff)
+        others = ops.clip(others, -_MOST_KNOWN, _MOST_KNOWN)
+        prior = ops.reshape(others, (-1, *x_hat.shape[1:], self._symbols.num_bits))
+        llr = self._demapper(x_hat, no_eff, prior)
+        return llr - ops.reshape(others, (-1, *llr.shape[1:]))
 
     def _constellation(
         self, constellation: Constellation | None, encoder: LDPC5GEncoder

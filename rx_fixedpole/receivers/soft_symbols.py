@@ -55,7 +55,8 @@ class SoftSymbols:
             llr: of the coded bits of every stream, real ``[B, S, D bits]``, positive for a one.
         """
         real = _backend.REAL_OF[self._dtype]
-        llr = ops.reshape(ops.cast(llr, real), (-1, self._num_streams, self._num_data, 1, self.num_bits))
+        shape = (-1, self._num_streams, self._num_data, 1, self.num_bits)
+        llr = ops.reshape(ops.cast(llr, real), shape)
         logits = -ops.softplus(-llr * _backend.constant(self._signs, real))
         weights = ops.softmax(ops.sum(logits, axis=-1), axis=-1)
 

@@ -1,7 +1,7 @@
 r"""The channel from symbols that are known everywhere, or nearly so.
 
-.. math:: y(m, k) = \sum_s x_s(m, k) \sum_q \varphi_q(m) \sum_l c_{s,q,l}\, e^{-j 2 \pi k l / N} + w,
-          \qquad E|c_{s,q,l}|^2 = g_{s,l}\, t_q
+.. math:: y(m, k) = \sum_s x_s(m, k) \sum_q \varphi_q(m) \sum_l c_{s,q,l}\,
+          e^{-j 2 \pi k l / N} + w, \qquad E|c_{s,q,l}|^2 = g_{s,l}\, t_q
 
 with poles at whole lags l and a few functions of time. Of one stream and function the Gram matrix
 is Toeplitz, :math:`r[l' - l]` with r the DFT of :math:`\sum_m \varphi_q^2 |x_s|^2 / \sigma^2`: an
@@ -147,7 +147,7 @@ class VirtualPilots:
         return _backend.constant(self._functions**2, "float64") @ weight
 
     def _gram(self, x: Tensor, noise: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Gram matrices ``[B, S, Q, k, k]`` of the chosen lags, and their diagonal ``[B, S, Q]``."""
+        """Gram matrices ``[B, S, Q, k, k]`` of chosen lags, and their diagonal ``[B, S, Q]``."""
         weight = self._curvature(x, noise)
         placed = ops.take(ops.pad(weight, [(0, 0)] * 3 + [(0, 1)]), self._bins, axis=-1)
         r = _backend.ifft(ops.cast(placed, "complex128")) * float(self._size)

@@ -10,6 +10,7 @@ from sionna.phy.ofdm import LMMSEEqualizer
 
 from rx_fixedpole.receivers import IterativeReceiver, WienerEqualizer
 from sims.link import Link, Slots
+from sims.link.coding import Codec
 from sims.receivers.base import COUNT, Options
 from sims.receivers.estimated import fixed_pole_block
 from sims.receivers.pusch import is_pusch
@@ -31,7 +32,7 @@ def iterative(
     link: Link,
     *,
     num_passes: COUNT = 2,
-    num_iter: COUNT = 10,
+    num_iter: COUNT | None = None,
     first: FirstPass = "wiener",
 ) -> Callable[[Slots], tf.Tensor]:
     """Detection repeated with decoded data as pilots, see `rx_fixedpole.IterativeReceiver`.
@@ -39,21 +40,24 @@ def iterative(
     Args:
         link: the link to receive on.
         num_passes: detections of a slot; 1 is the first pass alone.
-        num_iter: iterations of the decoder between two passes.
+        num_iter: iterations of the decoder between two passes; None: as many as after the last.
         first: the first pass, the Wiener equalizer in time or a one-tap LMMSE detector, both with
             the fixed-pole channel estimate.
 
     Returns:
         (slots) -> llr.
     """
+    codec = link.codec
+    if not isinstance(codec, Codec) or codec.encoder is None:
+        raise ValueError("iterative needs a scenario with a codeword a stream")
     receiver = IterativeReceiver(
         link.resource_grid,
         link.stream_management,
-        link.codec.encoder,
+        codec.encoder,
         constellation=link.constellation,
         first=_wiener(link) if first == "wiener" else _lmmse(link),
         num_passes=num_passes,
-        num_iter=num_iter,
+        num_iter=num_iter or link.scenario.num_decoder_iterations,
         l_min=link.l_min,
         precision=link.precision,
     )
@@ -73,9 +77,7 @@ def _wiener(link: Link) -> WienerEqualizer:
 def _lmmse(link: Link) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """The first pass of `fixed_pole_lmmse`, at its FFT window offset."""
     estimate = fixed_pole_block(link)
-    equalizer = LMMSEEqualizer(
-        link.resource_grid, link.stream_management, precision=link.precision
-    )
+    equalizer = LMMSEEqualizer(link.resource_grid, link.stream_management, precision=link.precision)
 
     def receive(y_time: tf.Tensor, no: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         y = link.demodulate(y_time, link.fft_offset)
