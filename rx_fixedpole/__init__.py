@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from rx_fixedpole.receivers.detector import FixedPoleDetector
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
     from rx_fixedpole.receivers.estimator import FixedPoleChannelEstimator
+    from rx_fixedpole.receivers.iterative import IterativeReceiver
     from rx_fixedpole.receivers.pusch import TimeDomainPUSCHReceiver
     from rx_fixedpole.receivers.wiener import WienerEqualizer
 
@@ -69,6 +70,7 @@ _HOMES = {
     "FixedPoleDetector": "receivers.detector",
     "FixedPoleEqualizer": "receivers.equalizer",
     "FixedPoleRNN": "layers",
+    "IterativeReceiver": "receivers.iterative",
     "PilotReadout": "layers",
     "Ridge": "readout",
     "TimeDomainPUSCHReceiver": "receivers.pusch",
@@ -84,6 +86,7 @@ __all__ = [
     "FixedPoleDetector",
     "FixedPoleEqualizer",
     "FixedPoleRNN",
+    "IterativeReceiver",
     "PilotReadout",
     "Ridge",
     "TimeDomainPUSCHReceiver",

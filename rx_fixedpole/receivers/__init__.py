@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .detector import FixedPoleDetector
     from .equalizer import FixedPoleEqualizer
     from .estimator import FixedPoleChannelEstimator
+    from .iterative import IterativeReceiver
     from .pusch import TimeDomainPUSCHReceiver
     from .wiener import WienerEqualizer
 
@@ -21,6 +22,7 @@ _HOMES = {
     "FixedPoleChannelEstimator": "estimator",
     "FixedPoleDetector": "detector",
     "FixedPoleEqualizer": "equalizer",
+    "IterativeReceiver": "iterative",
     "TimeDomainPUSCHReceiver": "pusch",
     "WienerEqualizer": "wiener",
 }
@@ -30,6 +32,7 @@ __all__ = [
     "FixedPoleChannelEstimator",
     "FixedPoleDetector",
     "FixedPoleEqualizer",
+    "IterativeReceiver",
     "TimeDomainPUSCHReceiver",
     "WienerEqualizer",
 ]

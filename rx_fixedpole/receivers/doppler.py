@@ -61,9 +61,9 @@ def doppler_table(symbols: np.ndarray, num_symbols: int, moving: bool) -> Dopple
     time = np.arange(num_symbols)
     powers, interpolation, unknown = [], [], []
     for speed in speeds:
-        known = functions.T @ _jakes(speed, symbols, symbols) @ functions
+        known = functions.T @ jakes(speed, symbols, symbols) @ functions
         known += _FLOOR * len(symbols) * np.eye(len(known))
-        cross = _jakes(speed, time, symbols) @ functions
+        cross = jakes(speed, time, symbols) @ functions
         weights = np.linalg.solve(known, cross.T).T
         powers.append(np.diag(known))
         interpolation.append(weights)
@@ -73,7 +73,7 @@ def doppler_table(symbols: np.ndarray, num_symbols: int, moving: bool) -> Dopple
 
 def _functions(symbols: np.ndarray, speeds: np.ndarray) -> np.ndarray:
     """The functions that hold most of the power over all speeds, the smoothest first."""
-    mean = np.mean([_jakes(speed, symbols, symbols) for speed in speeds], axis=0)
+    mean = np.mean([jakes(speed, symbols, symbols) for speed in speeds], axis=0)
     if len(speeds) == 1:
         return np.full((len(symbols), 1), len(symbols) ** -0.5)
     _, vectors = np.linalg.eigh(mean)
@@ -81,6 +81,11 @@ def _functions(symbols: np.ndarray, speeds: np.ndarray) -> np.ndarray:
     return vectors * np.where(vectors[:1] < 0, -1.0, 1.0)
 
 
-def _jakes(speed: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def fastest_shift(symbols: np.ndarray) -> float:
+    """Largest Doppler shift, radians a symbol, that pilots on OFDM symbols ``[Mp]`` can tell."""
+    return _FIRST_BRANCH / int(np.diff(symbols).min()) if len(symbols) > 1 else 0.0
+
+
+def jakes(speed: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Correlation of symbols ``a`` and ``b`` at a Doppler shift of ``speed`` radians a symbol."""
     return np.asarray(j0(speed * np.abs(a[:, None] - b)))

@@ -52,6 +52,11 @@ class Codec:
         return tf.reshape(coded, [-1, *bits.shape[1:-1], self.n])
 
     @property
+    def encoder(self) -> LDPC5GEncoder | None:
+        """The encoder of one codeword, None when uncoded."""
+        return None if self._ldpc is None else self._ldpc.encoder
+
+    @property
     def num_traces(self) -> int:
         """How often the decoder was traced."""
         return self._graph.experimental_get_tracing_count()

@@ -23,6 +23,7 @@ from sims.receivers.interpolated import (
     ls_lin_time_avg,
     orthogonal_pilots,
 )
+from sims.receivers.iterative import has_codewords, iterative
 from sims.receivers.joint_lmmse import joint_lmmse
 from sims.receivers.nonlinear import ep, kbest, several_streams
 from sims.receivers.ours import can_be_trained, fixed_pole
@@ -60,6 +61,7 @@ RECEIVERS: dict[str, Receiver] = {
     "wiener": Receiver(
         identified_wiener, "identified taps, Wiener in time", revision=2, requires=fits_the_symbol
     ),
+    "iterative": Receiver(iterative, "iterative, decoded data as pilots", requires=has_codewords),
     "detector_ls": Receiver(detector, "fixed-pole detector, LS", requires=estimate_is_possible),
     "detector_perfect": Receiver(
         partial(detector, estimate="perfect"),

@@ -1,0 +1,212 @@
+"""Iterative reception: every part against float64 references, the whole against its promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sionna.phy import config
+from sionna.phy.fec.ldpc import LDPC5GEncoder
+from sionna.phy.mapping import Constellation
+from sionna.phy.ofdm import ResourceGridMapper
+
+from rx_fixedpole.receivers import IterativeReceiver
+from rx_fixedpole.receivers.cancellation import detect
+from rx_fixedpole.receivers.circularity import Circularity
+from rx_fixedpole.receivers.demodulation import demodulate
+from rx_fixedpole.receivers.soft_symbols import SoftSymbols
+from rx_fixedpole.receivers.virtual_pilots import VirtualPilots
+from sims.link import Link
+from sims.receivers import RECEIVERS, resolve
+from sims.scenario import SCENARIOS
+from tests.modes import complex_normal
+from tests.test_equalizer import L_MIN, make_grid, management, random_taps, send
+
+GUARDS = dict(num_guard_carriers=(5, 4), dc_null=True)
+
+
+def occupied(grid):
+    return np.asarray(grid.effective_subcarrier_ind)
+
+
+def test_soft_symbols_are_the_moments_of_the_points():
+    grid = make_grid(streams=2, kind="shared", **GUARDS)
+    points = np.asarray(Constellation("qam", 4, precision="double").points)
+    symbols = SoftSymbols(grid, points, "complex128")
+    num_data = int(grid.num_data_symbols)
+    llr = np.random.default_rng(0).normal(size=(2, 2, 4 * num_data)) * 3
+    mean, variance = symbols(tf.constant(llr))
+    bits = np.array([[int(b) for b in f"{i:04b}"] for i in range(16)])
+    one = 1 / (1 + np.exp(-llr.reshape(2, 2, num_data, 1, 4)))
+    weights = np.prod(np.where(bits == 1, one, 1 - one), axis=-1)
+    expected = weights @ points
+    mask = np.asarray(grid.pilot_pattern.mask).astype(bool)[0].reshape(2, -1)
+    pilots = np.asarray(grid.pilot_pattern.pilots)[0]
+    for s in range(2):
+        flat, spread = np.asarray(mean)[:, s].reshape(2, -1), np.asarray(variance)[:, s]
+        spread = spread.reshape(2, -1)
+        np.testing.assert_allclose(flat[:, ~mask[s]], expected[:, s], atol=1e-10)
+        second = weights[:, s] @ np.abs(points) ** 2 - np.abs(expected[:, s]) ** 2
+        np.testing.assert_allclose(spread[:, ~mask[s]], second, atol=1e-10)
+        np.testing.assert_allclose(flat[:, mask[s]], np.tile(pilots[s], (2, 1)), atol=1e-6)
+        np.testing.assert_array_equal(spread[:, mask[s]], 0)
+
+
+@pytest.mark.parametrize(("cp", "shift"), [(0, 0), (3, -1), (20, -2)])
+def test_known_symbols_restore_the_circular_convolution(cp, shift):
+    """Behind any prefix, the grid becomes response times symbol."""
+    grid = make_grid(cp=cp, **GUARDS)
+    taps = random_taps(np.random.default_rng(1), 2, 1, 9)
+    lags = np.arange(-2, 12)
+    y, _, data = send(grid, taps, 0.0, dtype=np.complex128, extra=20)
+    spectra = demodulate(tf.constant(y[:, 0]), grid, L_MIN, shift)
+    x = ResourceGridMapper(grid)(tf.constant(data, tf.complex64)).numpy()[:, 0]
+    x = x[..., occupied(grid)].astype(complex)
+    padded = np.zeros((2, 2, 1, 5, 14), complex)
+    padded[..., 2:11] = taps[None, :, :, None]
+    restored = Circularity(grid, lags, shift).restored(spectra, tf.constant(padded), tf.constant(x))
+    omega = 2 * np.pi * (occupied(grid) - 32) / 64
+    response = taps[:, 0] @ np.exp(-1j * np.outer(np.arange(9), omega))
+    expected = response[None, :, None] * x
+    np.testing.assert_allclose(np.asarray(restored)[..., occupied(grid)], expected, atol=1e-5)
+
+
+def test_interference_is_what_unsure_symbols_leave():
+    """Random symbols of which nothing is known, over many slots."""
+    grid, lags = make_grid(cp=2, symbols=4, pilot_symbols=(1,)), np.arange(-2, 12)
+    prefix = Circularity(grid, lags, -1)
+    taps = np.zeros((1, 1, 1, 4, 14), complex)
+    taps[..., 2:] = random_taps(np.random.default_rng(2), 1, 1, 12) * np.exp(np.arange(12) / 2)
+    x = complex_normal(3, 300, 1, 4, 64) / np.sqrt(2)
+    none = tf.zeros((300, 1, 4, 64), tf.complex128)
+    # What restoring adds for sent symbols, less what the window lacks of each symbol's own gain
+    added = prefix.restored(none, tf.constant(np.tile(taps, (300, 1, 1, 1, 1))), tf.constant(x))
+    measured = np.mean(np.abs(np.asarray(added)[:, :, 1:]) ** 2)
+    stated = prefix.interference(tf.constant(taps), tf.ones((1, 1, 4, 64), tf.float64))
+    # The lost part of the own gain, share^2 of a tap, is counted in neither
+    assert abs(np.mean(np.asarray(stated)[:, 1:]) / measured - 1) < 0.15
+
+
+def test_virtual_pilots_reach_the_joint_posterior():
+    """With powers held, blocks solved side by side end at the dense solution over all of them."""
+    grid = make_grid(streams=2, fft=32, symbols=8, **{**GUARDS, "num_guard_carriers": (3, 2)})
+    lags = np.arange(-2, 6)
+    pilots = VirtualPilots(grid, lags, 0.3)
+    k, num_fn = occupied(grid), len(pilots._functions)
+    y, x = complex_normal(4, 1, 2, 8, len(k)), complex_normal(5, 1, 2, 8, len(k))
+    noise = np.random.default_rng(6).uniform(0.2, 0.8, (1, 8, len(k)))
+    powers = np.random.default_rng(7).uniform(0.1, 1, (1, 2, 8))
+    speeds = np.eye(len(pilots._speeds))[9]
+    start = pilots.start(tf.constant(y), tf.constant(x), tf.constant(noise))
+    start = start._replace(powers=tf.constant(powers))
+    pilots._with_powers = lambda mean, known, time: tf.gather(
+        tf.constant(powers), order, axis=-1, batch_dims=2
+    )
+    order = tf.math.top_k(tf.constant(powers), 8)[1]
+    pilots._with_speeds = lambda z, curvature, powers: tf.constant(np.tile(speeds, (1, 2, 1)))
+    channel = pilots.refined(start, tf.constant(y), tf.constant(x), tf.constant(noise), updates=250)
+    ramps = np.exp(-2j * np.pi * np.outer(k - 16, lags) / 32)
+    design = np.einsum("smk,qm,kl->mksql", x[0], pilots._functions, ramps)
+    design = design.reshape(8 * len(k), -1) / np.sqrt(noise.reshape(-1, 1))
+    prior = (powers[0][:, None] * (speeds @ pilots._speeds)[None, :, None]).reshape(-1)
+    gram = design.conj().T @ design + np.diag(1 / prior)
+    seen = (y[0] / np.sqrt(noise)).reshape(2, -1).T
+    expected = np.linalg.solve(gram, design.conj().T @ seen).reshape(2, num_fn, 8, 2)
+    np.testing.assert_allclose(channel.coefficients[0], expected, atol=1e-8)
+    taps = np.einsum("qm,sqla->asml", pilots._functions, expected)
+    np.testing.assert_allclose(channel.taps[0], taps, atol=1e-8)
+
+
+def test_detection_is_the_linear_mmse_that_does_not_use_the_symbols_own_prior():
+    h, mean = complex_normal(8, 1, 3, 2, 1, 4), complex_normal(9, 1, 2, 1, 4)
+    y, rng = complex_normal(10, 1, 3, 1, 4), np.random.default_rng(11)
+    variance, noise = rng.uniform(0, 1, (1, 2, 1, 4)), rng.uniform(0.1, 1, (1, 1, 4))
+    error = y - np.sum(h * mean[:, None], axis=2)
+    args = (tf.constant(a) for a in (error, h, mean, variance, noise))
+    x_hat, no_eff = detect(*args)
+    for s in range(2):
+        for k in range(4):
+            mine, other = h[0, :, s, 0, k], h[0, :, 1 - s, 0, k]
+            v = variance[0, 1 - s, 0, k]
+            c = v * np.outer(other, other.conj()) + noise[0, 0, k] * np.eye(3)
+            w = np.linalg.solve(c, mine)
+            gain = np.vdot(mine, w).real
+            z = np.vdot(w, y[0, :, 0, k] - other * mean[0, 1 - s, 0, k]) / gain
+            np.testing.assert_allclose(x_hat[0, s, 0, k], z, rtol=1e-9)
+            np.testing.assert_allclose(no_eff[0, s, 0, k], 1 / gain, rtol=1e-9)
+
+
+def small_receiver(**options):
+    grid = make_grid(cp=2)
+    encoder = LDPC5GEncoder(192, 384, num_bits_per_symbol=2)
+    options = dict(l_min=L_MIN, num_iter=6) | options
+    return IterativeReceiver(grid, management(grid), encoder, **options), grid
+
+
+@pytest.mark.parametrize("mode", ["eager", pytest.param("xla", marks=pytest.mark.slow)])
+def test_modes_agree(mode):
+    """In double precision: what is no codeword makes the decoder amplify rounding."""
+    receiver, grid = small_receiver(precision="double", num_iter=2)
+    taps = random_taps(np.random.default_rng(6), 2, 1, 5)
+    y = tf.constant(send(grid, taps, 0.5, dtype=np.complex128)[0])
+    no = tf.constant(0.5, tf.float64)
+    graph = tf.function(receiver)(y, no)
+    other = receiver if mode == "eager" else tf.function(receiver, jit_compile=True)
+    np.testing.assert_allclose(other(y, no), graph, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"num_passes": 0}, ValueError, "num_passes must be >= 1, got 0"),
+        ({"num_iter": 1.5}, TypeError, "num_iter must be an integer"),
+        ({"l_min": 1}, ValueError, "l_min must be <= 0, got 1"),
+        ({"first": 3}, TypeError, "first must be None or callable"),
+        ({"constellation": "qam"}, TypeError, "constellation must be a Constellation"),
+    ],
+)
+def test_mistakes_are_named(options, error, match):
+    with pytest.raises(error, match=match):
+        small_receiver(**options)
+
+
+def test_codewords_must_fill_the_streams():
+    grid = make_grid()
+    with pytest.raises(ValueError, match="fill the 768 bits of a stream, got n = 200"):
+        IterativeReceiver(
+            grid, management(grid), LDPC5GEncoder(100, 200),
+            constellation=Constellation("qam", 4), l_min=0,
+        )  # fmt: skip
+
+
+def test_a_second_pass_helps_and_loses_nothing():
+    """At 300 km/h: fewer wrong bits, and what one pass decodes stays decoded, LLR for LLR."""
+    link = Link(SCENARIOS["high_speed"])
+    config.seed = 5
+    slots = link.transmit(48, 2.0)
+    one, two = (
+        tf.function(RECEIVERS["iterative"].build(link, **resolve("iterative", {"num_passes": n})))
+        for n in (1, 2)
+    )
+    before, after = one(slots), two(slots)
+    sent = slots.coded_bits.numpy() > 0.5
+    wrong = [np.mean((llr.numpy() > 0) != sent, axis=-1) for llr in (before, after)]
+    blocks = [link.count(slots, llr)[1] for llr in (before, after)]
+    right = blocks[0] == 0
+    assert np.all(blocks[1][right] == 0)
+    np.testing.assert_array_equal(after.numpy()[right], before.numpy()[right])
+    lost = ~right
+    assert lost.sum() >= 3 and wrong[1][lost].mean() < 0.95 * wrong[0][lost].mean()
+
+
+def test_decoded_slots_end_the_passes():
+    """The LLRs of a further pass are those of the first where nothing is left to decode."""
+    receiver, grid = small_receiver()
+    encoder = receiver._encoder
+    rng = np.random.default_rng(3)
+    bits = tf.constant(rng.integers(0, 2, (4, 1, 1, 192)), tf.float32)
+    code = encoder(bits)
+    llr = tf.reshape(8.0 * (2 * code - 1), [4, 1, 384])
+    y = tf.constant(complex_normal(1, 4, 2, 5, 64, dtype="complex64"))
+    repeated = receiver._repeated(llr, y, tf.ones(4))
+    np.testing.assert_array_equal(repeated, llr)
