@@ -126,13 +126,16 @@ class AutoReceiver(Block):
             resource_grid, l_min=taps[0], l_max=taps[1], precision=precision
         )
         self._start = window_start(resource_grid, self._l_min)
-        common = dict(l_min=self._l_min, precision=precision)
         prefix = int(resource_grid.cyclic_prefix_length)
         covered = l_max is not None and int(l_max) - self._l_min <= prefix
         self._wiener = None
         if "wiener" in parts and not covered:
             self._wiener = WienerEqualizer(
-                resource_grid, stream_management, estimator=self._estimator, **common
+                resource_grid,
+                stream_management,
+                estimator=self._estimator,
+                l_min=self._l_min,
+                precision=precision,
             )
         symbols = np.unique(self._pilots.elements // int(resource_grid.fft_size))
         self._trained = [
@@ -141,7 +144,8 @@ class AutoReceiver(Block):
                 stream_management,
                 poles=ring(NUM_POLES) if poles is None else poles,
                 tracking=part == "moving",
-                **common,
+                l_min=self._l_min,
+                precision=precision,
             )
             for part in parts
             if part == "trained" or part == "moving" and len(symbols) > 1
@@ -174,15 +178,15 @@ class AutoReceiver(Block):
         thermal = noise_variance(no, tuple(y.shape[:3]), real)
         thermal = thermal + 0 * ops.reshape(ops.real(y[:, :, 0, 0]), (-1,))
         spectra = demodulate(y, self._grid, self._l_min, self._start)
-        first = self._estimator(spectra, ops.reshape(thermal, (-1, y.shape[1])))
+        h_hat, err_var = self._estimator(spectra, ops.reshape(thermal, (-1, y.shape[1])))
         on_grid = self._on_grid[num_ant > 1 and True in self._on_grid]
-        found = [Candidate(*c) for c in on_grid(spectra, *first, per_antenna)]
-        excess = self._excess(spectra, *first, thermal, num_ant)
+        found = [Candidate(*c) for c in on_grid(spectra, h_hat, err_var, per_antenna)]
+        excess = self._excess(spectra, h_hat, err_var, thermal, num_ant)
         always = ops.ones_like(excess)
         in_time = self._in_time(num_ant)
         allowed = [always] * len(found) + [excess] * len(in_time)
         if in_time:
-            found += self._run(in_time, found[0], excess, y, thermal, first)
+            found += self._run(in_time, found[0], excess, y, thermal, (h_hat, err_var))
         return choose(found, allowed)
 
     def _in_time(self, num_ant: int) -> list[WienerEqualizer | FixedPoleEqualizer]:

@@ -13,11 +13,14 @@ from rx_fixedpole.receivers.auto import PARTS
 from sims.link import Link, Slots
 from sims.receivers.base import Condition
 
+
+def _are_parts(value: str) -> bool:
+    names = set(value.split("+"))
+    return names <= set(PARTS) and bool(names & {"lmmse", "detector"})
+
+
 _KNOWN = Condition(
-    f"parts joined by +, of {', '.join(PARTS)}, with lmmse or detector among them",
-    lambda value: (
-        set(value.split("+")) <= set(PARTS) and {"lmmse", "detector"} & {*value.split("+")}
-    ),
+    f"parts joined by +, of {', '.join(PARTS)}, lmmse or detector among them", _are_parts
 )
 
 
