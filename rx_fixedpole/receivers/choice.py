@@ -43,6 +43,8 @@ def factor(candidate: Candidate) -> Tensor:
     """Measured over stated error variance of every stream, ``[B, num_tx, S]``."""
     stated = _backend.at_least(candidate.stated, _SMALLEST_POWER)
     ratio = ops.mean(candidate.power / stated, axis=-1)
+    # What is not a number would be clipped to the smallest factor
+    ratio = ops.where(ops.isnan(ratio), LARGEST_FACTOR * ops.ones_like(ratio), ratio)
     return ops.clip(ratio, SMALLEST_FACTOR, LARGEST_FACTOR)
 
 
