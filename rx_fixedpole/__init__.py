@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rx_fixedpole import theory as theory
     from rx_fixedpole.layers import FixedPoleRNN, PilotReadout, TrainablePoleRNN
     from rx_fixedpole.readout import ARDRidge, BlockRLS, Ridge
+    from rx_fixedpole.receivers.auto import AutoReceiver
     from rx_fixedpole.receivers.continuous import ContinuousChannelEstimator
     from rx_fixedpole.receivers.detector import FixedPoleDetector
     from rx_fixedpole.receivers.equalizer import FixedPoleEqualizer
@@ -64,6 +65,7 @@ __version__ = "0.1.0"
 _MODULES = ("layers", "poles", "readout", "recurrence", "theory")
 _HOMES = {
     "ARDRidge": "readout",
+    "AutoReceiver": "receivers.auto",
     "BlockRLS": "readout",
     "ContinuousChannelEstimator": "receivers.continuous",
     "FixedPoleChannelEstimator": "receivers.estimator",
@@ -80,6 +82,7 @@ _HOMES = {
 
 __all__ = [
     "ARDRidge",
+    "AutoReceiver",
     "BlockRLS",
     "ContinuousChannelEstimator",
     "FixedPoleChannelEstimator",

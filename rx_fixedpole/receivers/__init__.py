@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .auto import AutoReceiver
     from .continuous import ContinuousChannelEstimator
     from .detector import FixedPoleDetector
     from .equalizer import FixedPoleEqualizer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .wiener import WienerEqualizer
 
 _HOMES = {
+    "AutoReceiver": "auto",
     "ContinuousChannelEstimator": "continuous",
     "FixedPoleChannelEstimator": "estimator",
     "FixedPoleDetector": "detector",
@@ -28,6 +30,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AutoReceiver",
     "ContinuousChannelEstimator",
     "FixedPoleChannelEstimator",
     "FixedPoleDetector",

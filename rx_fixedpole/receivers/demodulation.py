@@ -34,6 +34,11 @@ def demodulate(y: Tensor, resource_grid: Any, l_min: int, shift: int) -> Tensor:
     return spectra * _backend.constant(scale, _backend.dtype(y))
 
 
+def window_start(resource_grid: Any, l_min: int) -> int:
+    """A shift for :func:`demodulate`: early by the taps before zero, but within the prefix."""
+    return -min(int(resource_grid.cyclic_prefix_length) // 2, -l_min)
+
+
 def advance(fft_size: int, samples: int) -> np.ndarray:
     """What an advance by so many samples does to the subcarriers, complex128 ``[fft_size]``."""
     subcarriers = np.arange(fft_size) - fft_size // 2

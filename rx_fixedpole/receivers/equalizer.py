@@ -148,6 +148,22 @@ class FixedPoleEqualizer(Block):
 
     def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
         """Train on the pilots of every slot and equalize its data."""
+        outputs, error, _ = self.trained(y, no)
+        error = self._layout.subcarriers(error)
+        gain = 1.0 - error
+        return self._layout.data(outputs) / ops.cast(gain, self._dtype), error / gain
+
+    def trained(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Outputs on the whole grid, and what the pilots say of them.
+
+        Args:
+            y, no: as the Block takes them.
+
+        Returns:
+            Outputs ``[B R, streams, M, fft_size]`` as the readout gives them, with the gain one
+            less their error variance; that variance ``[B R, streams, fft_size]``; and for each
+            group of :func:`.pilots.pilot_groups` the leave-one-out errors ``[B R, P, G]``.
+        """
         front_end = self._front_end(y)
         no = noise_variance(no, tuple(y.shape[:3]), _backend.REAL_OF[self._dtype])
         y = ops.reshape(y, (-1, *y.shape[2:]))
@@ -165,9 +181,7 @@ class FixedPoleEqualizer(Block):
             )
         ]
         error = ops.take(ops.concatenate(errors, axis=1), self._order, axis=1)
-        error = self._layout.subcarriers(error)
-        gain = 1.0 - error
-        return self._layout.data(outputs) / ops.cast(gain, self._dtype), error / gain
+        return outputs, error, [errors for _, errors in fits]
 
     def _fit(
         self, front_end: FrontEnd, y: Tensor, group: PilotGroup, no: Tensor
@@ -238,15 +252,19 @@ class FixedPoleEqualizer(Block):
                 f"number that is known when a graph is traced, got {y.shape[-1]}"
             )
 
-    def _window_for(self, num_ant: int) -> int:
-        """Length of the delay line for this many antennas, checked against the pilots."""
+    def sizes(self, num_ant: int) -> tuple[int, int, int]:
+        """Delay line, features in all and pilots of the scarcest stream for this many antennas."""
         num_pilots = min(len(group.elements) for group in self._groups)
         copies = num_ant * (2 if self._tracking else 1)
         window = self._window
         if window is None:
             prefix = int(self._grid.cyclic_prefix_length)
             window = default_window(num_pilots // copies, len(self._poles), prefix)
-        num_features = copies * (window + len(self._poles))
+        return window, copies * (window + len(self._poles)), num_pilots
+
+    def _window_for(self, num_ant: int) -> int:
+        """Length of the delay line for this many antennas, checked against the pilots."""
+        window, num_features, num_pilots = self.sizes(num_ant)
         if num_features > num_pilots:
             moving = " x 2 for tracking" if self._tracking else ""
             raise ValueError(

@@ -12,6 +12,8 @@ This is a rational function, so it applies to the matrix itself, without its eig
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from keras import ops
 
@@ -28,6 +30,15 @@ GLOBAL_SAMPLES = 2.0
 MARGIN = 1.2
 # The exponent of the test is 2 to this power.
 DOUBLINGS = 3
+
+
+class _Weights(NamedTuple):
+    """Samples, in units of free ones, that stand behind a subcarrier's covariance."""
+
+    near: Tensor  # [N, K] within reach
+    far: Tensor  # [N, 1] in the whole slot
+    prior: float  # what the latter count for
+    count: Tensor  # [N, K] both
 
 
 class SpatialCovariance:
@@ -58,20 +69,29 @@ class SpatialCovariance:
         dtype = _backend.dtype(residuals)
         e = self._on_grid(ops.transpose(residuals, (1, 0, 2)))
         outer = ops.sum(e[:, None] * ops.conj(e), axis=-2)
-        weight = ops.sum(self._on_grid(slack), axis=-2)
-        near, near_weight = window_sum(outer), window_sum(weight)
-        far = ops.sum(outer, axis=-1, keepdims=True)
-        far_weight = _backend.at_least(ops.sum(weight, axis=-1, keepdims=True), 1e-6)
+        near, far = window_sum(outer), ops.sum(outer, axis=-1, keepdims=True)
         num_ant = int(residuals.shape[1])
-        prior = GLOBAL_SAMPLES * num_ant
-        far = far * ops.cast(prior / far_weight, dtype)
-        count = near_weight + prior
-        sample = (near + far) * ops.cast(1.0 / count, dtype)
+        weight = self._weights(slack, num_ant)
+        sample = near + far * ops.cast(weight.prior / weight.far, dtype)
+        sample = sample * ops.cast(1.0 / weight.count, dtype)
         # Samples that scatter as much as the two sets with their weights
-        scatter = near_weight + (prior**2 + 2 * prior * near_weight) / far_weight
-        independent = _backend.at_least(ops.square(count) / scatter, 1.0)
+        prior = weight.prior
+        scatter = weight.near + (prior**2 + 2 * prior * weight.near) / weight.far
+        independent = _backend.at_least(ops.square(weight.count) / scatter, 1.0)
         edge = MARGIN * ops.square(1.0 + ops.sqrt(num_ant / independent))
         return beyond_chance(sample, edge)
+
+    def shares(self, slack: Tensor, num_ant: int) -> Tensor:
+        """Share of one residual in the sample covariance of its own subcarrier, real ``[N, K]``."""
+        weight = self._weights(slack, num_ant)
+        return (1.0 + weight.prior / weight.far) / weight.count
+
+    def _weights(self, slack: Tensor, num_ant: int) -> _Weights:
+        weight = ops.sum(self._on_grid(slack), axis=-2)
+        near = window_sum(weight)
+        far = _backend.at_least(ops.sum(weight, axis=-1, keepdims=True), 1e-6)
+        prior = GLOBAL_SAMPLES * num_ant
+        return _Weights(near, far, prior, near + prior)
 
     def _on_grid(self, values: Tensor) -> Tensor:
         """Values ``[..., P]`` on their resource elements ``[..., symbols, K]``, zeros elsewhere."""

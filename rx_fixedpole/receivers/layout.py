@@ -50,6 +50,11 @@ class StreamLayout:
         size = values.shape[-1]
         return self._take(values, self._rows * size + self._elements % self._fft_size)
 
+    def rows(self, values: Tensor) -> Tensor:
+        """Values ``[B R, streams, P]`` at each stream's receiver, ``[B, num_tx, S, P]``."""
+        size = values.shape[-1]
+        return self._take(values, self._rows * size + np.arange(size))
+
     def _take(self, values: Tensor, places: np.ndarray) -> Tensor:
         row = int(np.prod(values.shape[1:]))
         flat = ops.reshape(values, (-1, self.num_rx * row))

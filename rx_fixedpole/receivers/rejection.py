@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -14,6 +14,15 @@ from .delay_model import DelayModel, delay_window, known_elements
 from .interference import SpatialCovariance
 from .pilots import grid_elements
 from .small_matrices import forward, identity_like, inverse, linear_mmse, product
+
+
+class Interference(NamedTuple):
+    """What the pilots of a slot reveal, in units of the thermal noise."""
+
+    covariance: Tensor  # [A, A, B R, K]
+    level: Tensor  # [B R], its mean power
+    residuals: Tensor  # [B R, A, P], what it was formed of
+    slack: Tensor  # [B R, P], how far that is free of the fit
 
 
 class InterferenceRejection:
@@ -48,6 +57,17 @@ class InterferenceRejection:
         Returns:
             ``[B R, num_tx S, M, K]``, complex and real.
         """
+        y, h, err_var = self.scaled(y, h_hat, err_var, no)
+        return self.detect(y, h, err_var, self.revealed(y))
+
+    def scaled(
+        self, y: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Samples ``[B R, A, M, K]``, channel ``[B R, A, streams, M, K]``, error variance.
+
+        The last is that of the channel, mean over the antennas, ``[B R, streams, M, K]``; all in
+        units of the thermal noise, arguments as above.
+        """
         dtype = _backend.dtype(y)
         num_ant, num_symbols = int(y.shape[2]), int(y.shape[3])
         num_streams = int(h_hat.shape[3]) * int(h_hat.shape[4])
@@ -61,10 +81,35 @@ class InterferenceRejection:
         y = ops.reshape(y, (-1, num_ant, num_symbols, num_subcarriers))
         h = h_hat * scale[..., None, None]
         h = ops.reshape(h, (-1, num_ant, num_streams, num_symbols, num_subcarriers))
-        pilots = self._at_pilots(y)
-        covariance = self._covariance(*self._model.residuals(pilots))
+        return y, h, err_var
+
+    def revealed(self, y: Tensor) -> Interference:
+        """What the pilots in samples ``[B R, A, M, K]`` show beside their streams."""
+        num_ant = int(y.shape[1])
+        residuals, slack = self._model.residuals(self.on_pilots(y))
+        covariance = self._covariance(residuals, slack)
         level = sum(ops.mean(ops.real(covariance[a, a]), axis=-1) for a in range(num_ant)) / num_ant
-        error = self._estimation_error(pilots, h, err_var, level)
+        return Interference(covariance, level, residuals, slack)
+
+    def detect(
+        self,
+        y: Tensor,
+        h: Tensor,
+        err_var: Tensor,
+        interference: Interference,
+        held_out: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """As a call, of what :meth:`scaled` and :meth:`revealed` give.
+
+        Args:
+            y, h, err_var, interference: see there.
+            held_out: channel and error variance to detect with instead; what the pilots say of
+                the estimate is that of ``h`` and ``err_var`` all the same.
+        """
+        dtype, (covariance, level, _, _) = _backend.dtype(y), interference
+        used = (h, err_var) if held_out is None else held_out
+        error = self._estimation_error(self.on_pilots(y), h, err_var, used[1], level)
+        h = used[0]
         # From here on antennas and streams lead
         h = self._freed(ops.transpose(h, (1, 2, 0, 3, 4)), covariance, error, level)
         both = ops.concatenate([h, ops.transpose(y, (1, 0, 2, 3))[:, None]], axis=1)
@@ -73,8 +118,23 @@ class InterferenceRejection:
         x_hat, no_eff = linear_mmse(white[:, :-1], white[:, -1])
         return ops.transpose(x_hat, (1, 0, 2, 3)), ops.transpose(no_eff, (1, 0, 2, 3))
 
+    def optimism(self, interference: Interference) -> Tensor:
+        r"""Factor on a pilot's error that its own part in the covariance hides, real ``[B R, P]``.
+
+        Without the residual e, of weight w, an inverse acts on it as
+        :math:`C_{-p}^{-1} e = C^{-1} e / (1 - w q)`, :math:`q = e_K^H C^{-1} e`, where
+        :math:`e_K = (1 - C^{-1}) e` is the part that is taken for interference.
+        """
+        covariance, _, residuals, slack = interference
+        share = self._covariance.shares(slack, int(residuals.shape[1]))
+        columns = self._places % len(self._occupied)
+        e = ops.transpose(residuals, (1, 0, 2))
+        white = product(ops.take(inverse(covariance), columns, axis=-1), e[:, None])[:, 0]
+        q = ops.sum(ops.real(ops.conj(e) * white) - _backend.power(white), axis=0)
+        return 1.0 / _backend.at_least(1.0 - ops.take(share, columns, axis=-1) * q, 0.5)
+
     def _estimation_error(
-        self, pilots: Tensor, h: Tensor, err_var: Tensor, level: Tensor
+        self, pilots: Tensor, h: Tensor, err_var: Tensor, used: Tensor, level: Tensor
     ) -> Tensor:
         """Power of estimation errors over that of noise and interference, real ``[B R, M, K]``.
 
@@ -82,18 +142,19 @@ class InterferenceRejection:
             pilots: received pilots ``[B R, A, P]``.
             h: channel estimate ``[B R, A, streams, M, K]``.
             err_var: its stated error variance, mean over the antennas, ``[B R, streams, M, K]``.
+            used: that of the estimate to detect with.
             level: power of noise and interference, ``[B R]``; all in units of the thermal noise.
         """
         sent = _backend.constant(self._sent.T, _backend.dtype(h))
         heard = _backend.constant(self._heard, _backend.dtype(err_var))
-        misfit = _backend.power(pilots - ops.sum(self._at_pilots(h) * sent, axis=2))
+        misfit = _backend.power(pilots - ops.sum(self.on_pilots(h) * sent, axis=2))
         misfit = ops.sum(ops.mean(misfit, axis=1) * heard, axis=-1)
-        stated = ops.sum(self._at_pilots(err_var) * _backend.power(sent), axis=1)
+        stated = ops.sum(self.on_pilots(err_var) * _backend.power(sent), axis=1)
         stated = _backend.at_least(ops.sum(stated * heard, axis=-1), 1e-12)
         # An estimate that follows the pilots leaves less of the noise than there is
         factor = _backend.at_least((level - misfit) / stated, 1.0)
         factor = -_backend.at_least(-factor, -level)
-        return (factor / level)[:, None, None] * ops.sum(err_var, axis=1)
+        return (factor / level)[:, None, None] * ops.sum(used, axis=1)
 
     def _freed(self, h: Tensor, covariance: Tensor, error: Tensor, level: Tensor) -> Tensor:
         """LMMSE estimate in space: what of the channel estimate interference may have made.
@@ -113,7 +174,7 @@ class InterferenceRejection:
         free = inverse(unit + covariance * ops.cast(ratio, dtype)) * ops.cast(1.0 + ratio, dtype)
         return product(free[..., None, :], h)
 
-    def _at_pilots(self, values: Tensor) -> Tensor:
+    def on_pilots(self, values: Tensor) -> Tensor:
         """Values ``[..., M, K]`` on the pilots, ``[..., P]``."""
         size = int(values.shape[-2]) * int(values.shape[-1])
         flat = ops.reshape(values, (-1, *values.shape[1:-2], size))

@@ -14,7 +14,7 @@ from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
 from . import arguments
-from .demodulation import demodulate
+from .demodulation import demodulate, window_start
 from .estimator import FixedPoleChannelEstimator
 from .layout import StreamLayout, noise_variance
 from .moving_filters import MovingFilters
@@ -142,7 +142,7 @@ class WienerEqualizer(Block):
             symbols = [len(np.unique(g.elements // self._size)) for g in self._groups]
             num_filters = NUM_FILTERS if min(symbols) > 1 else 1
         number = arguments.integer(num_filters, "num_filters", at_least=1)
-        self._capture = -min(int(resource_grid.cyclic_prefix_length) // 2, -self._l_min)
+        self._capture = window_start(resource_grid, self._l_min)
         self._filters = MovingFilters(
             resource_grid, window, delay, min(number, self._num_symbols), l_min=self._l_min,
             first_lag=min(self._l_min, FIRST_LAG), capture=self._capture, dtype=self._dtype,
@@ -154,61 +154,95 @@ class WienerEqualizer(Block):
         no = noise_variance(no, tuple(y.shape[:3]), self._real)
         rows = ops.reshape(y, (-1, *y.shape[2:]))
         no = no + 0 * ops.real(rows[:, 0, 0])
-        h, err_var, seen = self._identify(y, no)
-        filtered = self._filters.apply(rows, h, err_var, no)
+        outputs, error, _ = self.equalized(rows, no, *self.identified(y, no))
+        return self._layout.data(outputs), self._layout.data(error / (1.0 - error))
+
+    def identified(
+        self, y: Tensor, no: Tensor, first: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """``h_hat [B R, A, S, M, K]``, its error variance, and the noise behind it, ``[B R]``.
+
+        The estimator is asked twice: a prefix that is too short adds to the noise that it sees,
+        and how much is told by what the first estimate leaves of the pilots.
+
+        Args:
+            y: samples ``[B, R, A, T]``.
+            no: thermal noise, ``[B R]``.
+            first: what the estimator answers first, in its own shapes, if that is known.
+        """
+        spectra = demodulate(y, self._grid, self._l_min, self._capture)
+        sizes = (-1, y.shape[1], y.shape[2])
+        shape = (-1, y.shape[2], self._layout.num_streams, self._num_symbols)
+
+        def ask(variance: Tensor) -> tuple[Tensor, Tensor]:
+            variance = variance[:, None] + ops.zeros((y.shape[2],), self._real)
+            return self._estimator(spectra, ops.reshape(variance, sizes))
+
+        def flat(h: Tensor, err_var: Tensor) -> tuple[Tensor, Tensor]:
+            err_var = ops.cast(err_var, self._real) + ops.zeros_like(ops.real(h))
+            h, err_var = (ops.reshape(x, (*shape, x.shape[-1])) for x in (h, err_var))
+            return ops.cast(h, self._dtype), err_var
+
+        received = ops.reshape(spectra, (-1, y.shape[2], self._num_symbols * self._size))
+        first = ask(no) if first is None else first
+        seen = ops.mean(self._residual.variance(received, *flat(*first)), axis=-1)
+        seen = _backend.at_least(seen, no)
+        return *flat(*ask(seen)), seen
+
+    def equalized(
+        self, y: Tensor, no: Tensor, h: Tensor, err_var: Tensor, seen: Tensor
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Outputs on the whole grid, and what the pilots say of them.
+
+        Args:
+            y: samples ``[B R, A, T]``.
+            no: thermal noise, ``[B R]``.
+            h, err_var, seen: see :meth:`identified`.
+
+        Returns:
+            Unbiased outputs ``[B R, streams, M, fft_size]``; their error variance over one plus
+            it, real, of that shape; and for each group of :func:`.pilots.pilot_groups` the power
+            of the outputs' errors on its pilots ``[B R, G, P]``, what the fit to them hides added.
+        """
+        filtered = self._filters.apply(y, h, err_var, no)
         over_time = self._filters.over_time
         outputs = over_time(filtered.outputs)
         known, learnt = filtered.known[:, :, :, None], filtered.learnt[:, :, :, None]
         # The channel was fitted to the pilots and to the thermal noise on them, which takes away
         # there what it adds elsewhere; what the prefix lets in is no noise to the filters.
         fitted = ops.reshape(2.0 * no / _backend.at_least(seen, 1e-30), (-1, 1, 1, 1))
-        error = self._error(outputs, over_time(known), fitted * over_time(learnt))
-        return self._layout.data(outputs), self._layout.data(error / (1.0 - error))
+        error, powers = self._error(outputs, over_time(known), fitted * over_time(learnt))
+        return outputs, error, powers
 
-    def _identify(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``h_hat [B R, A, S, M, K]``, its error variance, and the noise behind it, ``[B R]``.
+    def _error(
+        self, outputs: Tensor, known: Tensor, optimism: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Error variance ``[B, S, M, N]`` of the outputs once scaled by ``1 / (1 + known)``.
 
-        The estimator is asked twice: a prefix that is too short adds to the noise that it sees,
-        and how much is told by what the first estimate leaves of the pilots.
+        Beside it the power of the unscaled outputs' errors on the pilots of every group.
         """
-        spectra = demodulate(y, self._grid, self._l_min, self._capture)
-        sizes = (-1, y.shape[1], y.shape[2])
-        shape = (-1, y.shape[2], self._layout.num_streams, self._num_symbols)
-
-        def estimate(variance: Tensor) -> tuple[Tensor, Tensor]:
-            variance = ops.reshape(variance[:, None] + ops.zeros((y.shape[2],), self._real), sizes)
-            h, err_var = self._estimator(spectra, variance)
-            err_var = ops.cast(err_var, self._real) + ops.zeros_like(ops.real(h))
-            h, err_var = (ops.reshape(x, (*shape, x.shape[-1])) for x in (h, err_var))
-            return ops.cast(h, self._dtype), err_var
-
-        flat = ops.reshape(spectra, (-1, y.shape[2], self._num_symbols * self._size))
-        seen = ops.mean(self._residual.variance(flat, *estimate(no)), axis=-1)
-        seen = _backend.at_least(seen, no)
-        return *estimate(seen), seen
-
-    def _error(self, outputs: Tensor, known: Tensor, optimism: Tensor) -> Tensor:
-        """Error variance ``[B, S, M, N]`` of the outputs once scaled by ``1 / (1 + known)``."""
         known = ops.clip(known, SMALLEST_ERROR, 1e6)
         expected = known / (1.0 + known)
-        optimism = optimism / ops.square(1.0 + known)
-        scaled = outputs / ops.cast(1.0 + known, self._dtype)
         flat = (-1, outputs.shape[1], self._num_symbols * self._size)
-        scaled, optimism, predicted = (ops.reshape(x, flat) for x in (scaled, optimism, expected))
-        excess = []
+        known = known + ops.zeros_like(ops.real(outputs))
+        outputs, optimism, known = (ops.reshape(x, flat) for x in (outputs, optimism, known))
+        excess, powers = [], []
         for group, reliability in zip(self._groups, self._reliability, strict=True):
-            z, o, e = (
+            z, o, k = (
                 ops.take(ops.take(x, group.streams, axis=1), group.elements, axis=2)
-                for x in (scaled, optimism, predicted)
+                for x in (outputs, optimism, known)
             )
-            z = z - _backend.constant(group.targets.T, self._dtype)
+            sent = _backend.constant(group.targets.T, self._dtype)
+            powers.append(_backend.power(z - sent) + o)
+            e = k / (1.0 + k)
+            z = z / ops.cast(1.0 + k, self._dtype) - sent
             # Relative to what was expected: what adds to the noise passes the same filters
-            seen = reliability.averages(_backend.power(z) + o - e)
+            seen = reliability.averages(_backend.power(z) + o / ops.square(1.0 + k) - e)
             near, far = (x / y for x, y in zip(seen, reliability.averages(e), strict=True))
             excess.append(_backend.at_least(0.5 * (near + far), LEAST_EXCESS))
         excess = ops.take(ops.concatenate(excess, axis=1), self._order, axis=1)
         error = expected * (1.0 + excess[:, :, None])
-        return ops.clip(error, SMALLEST_ERROR, LARGEST_ERROR)
+        return ops.clip(error, SMALLEST_ERROR, LARGEST_ERROR), powers
 
     def _window(self, window: int | None) -> int:
         if window is None:

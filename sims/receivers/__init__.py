@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from sims.receivers.auto import auto
 from sims.receivers.base import Receiver, complete_options, unknown
 from sims.receivers.bptt import bptt, go_together
 from sims.receivers.delay_limited import ls_delay_limited
@@ -40,6 +41,7 @@ _ours = partial(Receiver, requires=can_be_trained)
 _learnt = partial(Receiver, slow=True, requires=go_together)
 
 RECEIVERS: dict[str, Receiver] = {
+    "auto": Receiver(auto, "chosen per slot among ours"),
     "fixed_pole": _ours(fixed_pole, "fixed poles, ring", revision=2),
     "fixed_pole_log": _ours(
         partial(fixed_pole, placement="log_spaced"), "fixed poles, log", revision=2
