@@ -53,7 +53,13 @@ def make_parser() -> Parser:
         metavar="N",
         help="a point stops after this many block errors",
     )
-    add("--max-slots", type=int, default=400, metavar="N", help="and after this many slots")
+    add(
+        "--max-slots",
+        type=int | None,
+        default=None,
+        metavar="N",
+        help="and after this many slots (default: 400; with --quick 150)",
+    )
     add(
         "--max-slots-slow",
         type=int,
@@ -120,7 +126,10 @@ def choose(given: Namespace) -> tuple[list[str], list[str] | None, object]:
         known("cell", name, win_map.CELLS)
     for name in receivers or ():
         known("receiver of the map", name, win_map.ROLES)
-    numbers = (given.target_block_errors, given.max_slots, given.max_slots_slow)
+    most_slots = given.max_slots
+    if most_slots is None:
+        most_slots = win_map.QUICK_SLOTS if given.quick else win_map.Budget.max_slots
+    numbers = (given.target_block_errors, most_slots, given.max_slots_slow)
     StoppingRule(*numbers)
     return names, receivers, win_map.Budget(*numbers, workers=given.workers)
 

@@ -26,6 +26,8 @@ TARGET = 0.1  # block error rate
 
 # A control is ours with what makes it ours taken away: the equalizer without its poles.
 OURS = (
+    "auto",
+    "iterative",
     "fixed_pole_lmmse",
     "fixed_pole_detector",
     "wiener",
@@ -45,8 +47,8 @@ EVERYTHING = (*OURS, *CONTROLS, *RIVALS, *GENIES)
 LARGE = ("fixed_pole_lmmse", "ls_lin", "ls_lin_time_avg", "ls_delay_limited", "joint_lmmse")
 UMI = (*LARGE, "perfect_csi")
 QUICK_RECEIVERS = (
+    "auto",
     "fixed_pole_lmmse",
-    "fixed_pole_detector",
     "fixed_pole",
     "ls_delay_limited",
     "joint_lmmse",
@@ -141,6 +143,7 @@ CELLS: dict[str, Cell] = {
 }
 
 QUICK_CELLS = ("cp_300", "short_0", "sir0_4", "mimo_2x2")
+QUICK_SLOTS = 150
 
 
 @dataclass(frozen=True)
