@@ -72,12 +72,12 @@ format: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): 1 to 5 minutes, this once"
 	@test -e $@ || $(FOUND_PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,test,lint]"
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,cluster,test,lint]"
 	@touch $@
 
 # The peers of the benchmark, on top of it.
 $(VENV)/.benchmark: $(READY)
-	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,test,lint,benchmark]"
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable ".[sims,cluster,test,lint,benchmark]"
 	@touch $@
 
 # Without Sionna and TensorFlow, hence --no-deps; constraints.txt does not pin torch.
