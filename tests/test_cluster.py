@@ -161,13 +161,13 @@ def test_worker_that_runs_other_code_is_named_with_what_differs(
     tmp_path: Path, cluster: distributed.LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = on_disk()
-    other = Revision({**here.versions, "numpy": "1"}, {**here.sources, "sims/store.py": ""})
+    other = Revision({**here.versions, "numpy": "1"}, {**here.sources, "sims/sweep/worker.py": ""})
     monkeypatch.setattr("sims.sweep.cluster.on_disk", lambda: other)
     with pytest.raises(SweepError) as caught:
         swept(tmp_path / "r.jsonl", make_plan("good"), cluster.scheduler_address)
     assert any(nanny.worker_address in str(caught.value) for nanny in cluster.workers.values())
     version = here.versions["numpy"]
-    assert f"numpy is {version} there and 1 here; sims/store.py differs" in str(caught.value)
+    assert f"numpy is {version} there and 1 here; sims/sweep/worker.py differs" in str(caught.value)
 
 
 def test_worker_with_many_threads_is_refused(
@@ -315,7 +315,7 @@ def test_real_sweep_on_a_local_cluster_equals_the_plain_one(tmp_path: Path) -> N
 
 def test_revision_names_files_and_libraries_and_stays_as_first_seen() -> None:
     here = on_disk()
-    assert {"sims/store.py", "sims/sweep/worker.py", "rx_fixedpole/__init__.py"} <= set(
+    assert {"sims/store/row.py", "sims/sweep/worker.py", "rx_fixedpole/__init__.py"} <= set(
         here.sources
     )
     assert {"python", "numpy"} <= set(here.versions)

@@ -66,11 +66,28 @@ def receiver(name: str, link: str = "small"):
     return tf.function(built, autograph=False)
 
 
+def is_variant(name: str) -> bool:
+    """Whether it is BPTT's builder with other options, of which one stands for all."""
+    build = RECEIVERS[name].build
+    return isinstance(build, functools.partial) and build.func is RECEIVERS["bptt"].build
+
+
 @pytest.fixture(params=RECEIVERS)
 def name(request):
-    if reason(request.param, SMALL) is not None:
-        pytest.skip(reason(request.param, SMALL))
-    return request.param
+    return able(request.param)
+
+
+@pytest.fixture(
+    params=[pytest.param(n, marks=[pytest.mark.slow] * is_variant(n)) for n in RECEIVERS]
+)
+def kind(request):
+    return able(request.param)
+
+
+def able(name: str) -> str:
+    if reason(name, SMALL) is not None:
+        pytest.skip(reason(name, SMALL))
+    return name
 
 
 class TestEveryReceiver:
@@ -82,7 +99,7 @@ class TestEveryReceiver:
         errors, _ = link_of("small").count(slots, llr)
         assert errors.sum() == 0
 
-    def test_slots_are_received_one_by_one(self, name):
+    def test_slots_are_received_one_by_one(self, kind):
         slots = slots_of("small", 3.0)
         order = np.random.default_rng(0).permutation(BATCH)
         moved = slots._replace(
@@ -92,29 +109,29 @@ class TestEveryReceiver:
                 if field != "no"
             }
         )
-        expected = tf.gather(receiver(name)(slots), order)
-        np.testing.assert_allclose(receiver(name)(moved), expected, rtol=2e-3, atol=2e-3)
+        expected = tf.gather(receiver(kind)(slots), order)
+        np.testing.assert_allclose(receiver(kind)(moved), expected, rtol=2e-3, atol=2e-3)
 
-    def test_sees_nothing_it_may_not(self, name):
+    def test_sees_nothing_it_may_not(self, kind):
         slots = slots_of("small", 3.0)
-        hidden = ["bits", "coded_bits", "x"] + ["h_time"] * (not RECEIVERS[name].genie)
+        hidden = ["bits", "coded_bits", "x"] + ["h_time"] * (not RECEIVERS[kind].genie)
         garbage = {field: getattr(slots, field)[::-1] + 3 for field in hidden}
         np.testing.assert_array_equal(
-            receiver(name)(slots._replace(**garbage)), receiver(name)(slots)
+            receiver(kind)(slots._replace(**garbage)), receiver(kind)(slots)
         )
 
-    def test_reads_the_received_signal_and_the_noise_variance(self, name):
+    def test_reads_the_received_signal_and_the_noise_variance(self, kind):
         slots = slots_of("small", 3.0)
-        llr = receiver(name)(slots).numpy()
+        llr = receiver(kind)(slots).numpy()
         silence = slots._replace(y=slots.y[::-1], y_time=slots.y_time[::-1])
-        assert np.abs(receiver(name)(silence).numpy() - llr).mean() > 0.5
+        assert np.abs(receiver(kind)(silence).numpy() - llr).mean() > 0.5
         noisier = slots._replace(no=4 * slots.no)
-        assert np.abs(receiver(name)(noisier).numpy() - llr).mean() > 1e-3
+        assert np.abs(receiver(kind)(noisier).numpy() - llr).mean() > 1e-3
 
-    def test_is_traced_once_for_all_noise_levels(self, name):
+    def test_is_traced_once_for_all_noise_levels(self, kind):
         for ebno_db in (3.0, 50.0):
-            receiver(name)(slots_of("small", ebno_db))
-        assert receiver(name).experimental_get_tracing_count() == 1
+            receiver(kind)(slots_of("small", ebno_db))
+        assert receiver(kind).experimental_get_tracing_count() == 1
 
 
 class TestOrder:

@@ -21,7 +21,7 @@ from sims.sweep.selection import runnable
 ROLES = {"a": "ours", "b": "ours", "r": "rival", "weak": "rival", "g": "genie", "c": "control"}
 
 
-def curve(shift: float, slots: int = 4000, floor: float = 0.0) -> dict[float, Point]:
+def curve(shift: float, slots: int = 1000, floor: float = 0.0) -> dict[float, Point]:
     """Rates 10^(-(Eb/N0 - shift) / 4) on shared luck, with a floor: 0.1 at 4 dB + shift."""
     luck = np.random.default_rng(7).uniform(size=slots)
     return {
