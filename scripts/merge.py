@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         merged = merge(given.files, given.out)
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
+        parser.error(f"FILE {error}")
+    except OSError as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
     for problem in merged.problems:

@@ -16,6 +16,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from scripts import merge
 from sims.link import Link
 from sims.scenario import SCENARIOS
 from sims.store import Store, read
@@ -98,6 +99,35 @@ def test_bad_command_line_is_refused_in_one_line(
     assert stop.value.code == 2 and len(lines) == 1
     assert lines[0].startswith("ber_sweep.py: error: ")
     assert culprit in lines[0] and hint in lines[0]
+
+
+def test_bad_command_line_in_a_process_of_its_own() -> None:
+    command = [sys.executable, "scripts/ber_sweep.py", "--recievers", "esn"]
+    root = Path(__file__).parents[1]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert "--recievers" in line and "did you mean --receivers" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["/nowhere.jsonl", "--out", "x"], "FILE /nowhere.jsonl: no such file of results"),
+        ([__file__, "--out", "x"], "holds no row of results"),
+        (["--out", "x"], "files"),
+        ([__file__], "out"),
+        ([__file__, "--otu", "x"], "did you mean --out"),
+    ],
+    ids=["missing", "other", "none", "nowhere", "flag"],
+)
+def test_bad_merge_is_refused_in_one_line(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        merge.main(words)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2 and line.startswith("merge.py: error: ") and says in line
 
 
 def test_cluster_without_dask_names_what_to_install(

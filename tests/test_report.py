@@ -156,10 +156,12 @@ def test_browser_draws_the_page_offline(tmp_path: Path) -> None:
       const plot = document.querySelector(".js-plotly-plot");
       const drawn = () => plot.querySelectorAll(".scatterlayer .trace").length;
       const before = drawn();
+      const legend = plot.querySelector(".legend").getBoundingClientRect();
+      const seen = legend.left >= 0 && legend.right <= innerWidth;
       plot.querySelector(".legendtoggle").dispatchEvent(new MouseEvent("mousedown"));
       plot.querySelector(".legendtoggle").dispatchEvent(new MouseEvent("mouseup"));
       await new Promise(done => setTimeout(done, 1500));
-      document.title = `drawn ${before} then ${drawn()} errors ${window.faults}`;
+      document.title = `drawn ${before} then ${drawn()} errors ${window.faults} ${seen}`;
     });</script>"""
     faults = '<script>window.faults = 0; addEventListener("error", () => window.faults++);'
     faults += 'addEventListener("securitypolicyviolation", () => window.faults++);</script>'
@@ -173,7 +175,7 @@ def test_browser_draws_the_page_offline(tmp_path: Path) -> None:
         timeout=120,
     ).stdout
     title = dom[dom.index("<title>") :].split("</title>")[0]
-    assert title == "<title>drawn 6 then 4 errors 0"
+    assert title == "<title>drawn 6 then 4 errors 0 true"
 
 
 def test_events_of_a_sweep_are_one_json_object_a_line(tmp_path: Path) -> None:

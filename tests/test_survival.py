@@ -467,7 +467,7 @@ def test_merge_as_a_command(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "merge.py")]
     for words, code, text in (
         ([str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "c")], 0, "4 chunks, 4 of them new"),
-        ([str(tmp_path / "b.jsonl"), "--out", str(tmp_path / "c")], 1, "no such file of results"),
+        ([str(tmp_path / "b.jsonl"), "--out", str(tmp_path / "c")], 2, "no such file of results"),
     ):
         done = subprocess.run([*command, *words], capture_output=True, text=True)
         assert done.returncode == code, done.stderr

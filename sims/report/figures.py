@@ -58,11 +58,11 @@ def figure_html(section: Section, identifier: str) -> str:
     figure.update_yaxes(
         type="log", gridcolor=_GRID, linecolor=_GRID, exponentformat="power", dtick=1
     )
-    legend = 20 * len(section.series)  # pixels
+    legend = 28 * len(section.series)  # pixels
     figure.update_layout(
         template="none",
-        height=420 + legend,
-        margin={"l": 70, "r": 12, "t": 30, "b": 75 + legend},
+        height=415 + legend,
+        margin={"l": 70, "r": 12, "t": 30, "b": 70 + legend},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
@@ -72,7 +72,7 @@ def figure_html(section: Section, identifier: str) -> str:
             "yref": "container",
             "yanchor": "bottom",
             "y": 0,
-            "xref": "container",
+            "xanchor": "left",
             "x": 0,
             "groupclick": "togglegroup",
             "bgcolor": "rgba(0,0,0,0)",
