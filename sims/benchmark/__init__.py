@@ -9,12 +9,17 @@ __all__ = ["BARS", "Bar", "Budget", "Found"]
 
 _MIMO = "FixedPoleEqualizer, defaults, over Sionna LS + LMMSE"
 _ESTIMATOR = "channel estimator, defaults, + LMMSE over Sionna LS + LMMSE"
+_STAGE = "share of the largest stage of"
 _SLOT = "fit + detect of one slot, p99 in ms, 2 streams"
 # Label -> bar. B slots, T samples, K poles; 4 inputs and 2 outputs throughout.
 BARS: dict[str, Bar] = {
     "1": Bar(
         "output over naive, B=1 T=4096 K=64", "at least", 40,
         recurrences.output_speed(1, 4096, 64),
+    ),
+    "1s": Bar(
+        f"{_STAGE} output, B=1 T=4096 K=64", "info", 0,
+        later("stages.output_stages", 1, 4096, 64),
     ),
     "2": Bar(
         "output over naive, B=64 T=1024 K=64", "at least", 9,
@@ -45,6 +50,14 @@ BARS: dict[str, Bar] = {
     ),
     "5a": Bar("gram over matmul, T=1096 K=64", "at least", 1.5, recurrences.gram_speed(1096, 64)),
     "5b": Bar("gram over matmul, T=1096 K=256", "at least", 8, recurrences.gram_speed(1096, 256)),
+    "5s": Bar(
+        f"{_STAGE} gram, T=1096 K=64", "info", 0,
+        later("stages.gram_stages", 1096, 64),
+    ),
+    "5t": Bar(
+        f"{_STAGE} gram, T=1096 K=256", "info", 0,
+        later("stages.gram_stages", 1096, 256),
+    ),
     "6a": Bar(
         "train + output over naive, B=1 T=4096 K=64", "at least", 25,
         recurrences.slot_speed(1, 4096, 64),
@@ -56,6 +69,14 @@ BARS: dict[str, Bar] = {
     "6c": Bar(
         "train + output over naive, B=64 T=1024 K=64", "at least", 3,
         recurrences.slot_speed(64, 1024, 64),
+    ),
+    "6s": Bar(
+        f"{_STAGE} train + output, B=1 T=4096 K=64", "info", 0,
+        later("stages.slot_stages", 1, 4096, 64),
+    ),
+    "6t": Bar(
+        f"{_STAGE} train + output, B=64 T=1024 K=64", "info", 0,
+        later("stages.slot_stages", 64, 1024, 64),
     ),
     "7": Bar(
         "train + output over Sionna LS + LMMSE, FFT 256", "at most", 0.25,
@@ -82,6 +103,14 @@ BARS: dict[str, Bar] = {
     "9b": Bar(f"{_MIMO}, 4x4, 32 slots", "at most", 0.6, later("receivers.equalizer_share", 4, 32)),
     "9c": Bar(f"{_MIMO}, 2x2, 1 slot", "at most", 1.2, later("receivers.equalizer_share", 2, 1)),
     "9d": Bar(f"{_MIMO}, 4x4, 1 slot", "at most", 1.2, later("receivers.equalizer_share", 4, 1)),
+    "9s": Bar(
+        f"{_STAGE} FixedPoleEqualizer, 2x2, 32 slots", "info", 0,
+        later("stages.equalizer_stages", 2, 32),
+    ),
+    "9t": Bar(
+        f"{_STAGE} FixedPoleEqualizer, 4x4, 32 slots", "info", 0,
+        later("stages.equalizer_stages", 4, 32),
+    ),
     "10": Bar(
         "peak memory of output over states, B=64", "at most", 0.5, memory.output_memory("ours")
     ),

@@ -154,8 +154,8 @@ def pilot_windows(samples: int) -> list[tuple[int, int]]:
     return [(round(a * samples), round(b * samples)) for a, b in PILOT_WINDOWS]
 
 
-def our_slot(given: Problem) -> Callable[[], Any]:
-    """Training and output: a compiled stage, a plain Cholesky solution, a compiled stage."""
+def gram_of_pilots(given: Problem) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The compiled stage that training begins with: from the signal, without the states."""
     windows = pilot_windows(given.u.shape[1])
 
     @engine.stage
@@ -164,6 +164,13 @@ def our_slot(given: Problem) -> Callable[[], Any]:
         return recurrence.gram(
             u, given.poles, windows=windows, targets=wanted, input_weights=given.input_weights
         )
+
+    return look
+
+
+def our_slot(given: Problem) -> Callable[[], Any]:
+    """Training and output: a compiled stage, a plain Cholesky solution, a compiled stage."""
+    look = gram_of_pilots(given)
 
     def run(u: Tensor, targets: Tensor) -> Tensor:
         seen = look(u, targets)
