@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from sionna.phy import config
@@ -13,12 +15,25 @@ from sims.scenario import SCENARIOS
 NUM_SLOTS, SLOTS_AT_ONCE = 128, 64
 
 
-def bins(link, receive, ebno_db):
+link_of = functools.cache(lambda preset: Link(SCENARIOS[preset]))
+
+
+@functools.cache
+def receiver(name, preset):
+    return RECEIVERS[name].build(link_of(preset))
+
+
+@functools.cache
+def slots_of(preset, ebno_db, start):
+    config.seed = 1000 + start
+    return link_of(preset).transmit(SLOTS_AT_ONCE, ebno_db)
+
+
+def bins(name, preset, ebno_db):
     """Measured over stated error rate of every unit bin of |L| with enough errors and slots."""
-    sizes, wrong, slots = [], [], []
+    receive, sizes, wrong, slots = receiver(name, preset), [], [], []
     for start in range(0, NUM_SLOTS, SLOTS_AT_ONCE):
-        config.seed = 1000 + start
-        sent = link.transmit(SLOTS_AT_ONCE, ebno_db)
+        sent = slots_of(preset, ebno_db, start)
         llr = receive(sent).numpy()
         sizes.append(np.abs(llr).reshape(SLOTS_AT_ONCE, -1))
         wrong.append(((llr > 0) != (sent.coded_bits.numpy() > 0.5)).reshape(SLOTS_AT_ONCE, -1))
@@ -55,7 +70,6 @@ CASES = [
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(("name", "preset", "ebno_db"), CASES)
 def test_llrs_are_calibrated(name, preset, ebno_db):
-    link = Link(SCENARIOS[preset])
-    ratios = bins(link, RECEIVERS[name].build(link), ebno_db)
+    ratios = bins(name, preset, ebno_db)
     assert len(ratios) >= 5
     assert np.all((ratios > 1 / 1.5) & (ratios < 1.5)), ratios
