@@ -35,9 +35,9 @@ class IterativeReceiver(Block):
     r"""Receives OFDM slots in passes, each of which takes the decoder's symbols as known.
 
     The first pass has the pilots alone. Every other one decodes, turns the LLRs of the coded bits
-    into means and variances of all symbols, identifies the channel with these as pilots (whose
-    uncertainty is noise), makes good what a short cyclic prefix takes away, and detects again with
-    interference between symbols, subcarriers and streams cancelled as far as it is known,
+    into means and variances of all symbols, identifies the channel with these as pilots, the less
+    sure ones weighing less, makes good what a short cyclic prefix takes away, and detects again
+    with interference between symbols, subcarriers and streams cancelled as far as it is known,
 
     .. math:: \tilde y - \sum_s \bar x_s h_s = \sum_s (x_s - \bar x_s) h_s + w.
 

@@ -27,7 +27,7 @@ _LEAST_NOISE = 1e-10
 class Redetection:
     r"""Detects a slot again from what is known of its symbols, mean :math:`\bar x`, variance v.
 
-    The channel is identified with the means as pilots, their uncertainty being noise, then used to
+    The channel is identified with the means as pilots, the less sure ones weighing less, then used to
     make good what a short prefix takes, and identified once more. Detection has interference
     between symbols, subcarriers and streams cancelled as far as it is known,
 
@@ -75,15 +75,17 @@ class Redetection:
         no = _backend.at_least(no, _LEAST_NOISE * power + 1e-30)
         power = _backend.at_least(power - no, 0.0)[:, None, None] / x.shape[1]
         noise = no[:, None, None] + power * ops.sum(variance, axis=1)
-        channel = self._channel.start(seen, x, noise)
-        channel = self._channel.refined(channel, seen, x, noise, updates=_FIRST_UPDATES)
+        channel = self._channel.start(seen, x, variance, noise)
+        channel = self._channel.refined(
+            channel, seen, x, variance, noise, updates=_FIRST_UPDATES
+        )
         # The prefix is made good with the taps that were found without, and these found again
         restored = self._prefix.restored(y, channel.taps, x)
         response = ops.mean(_backend.power(self._response(channel.taps)), axis=1)
         unsure = self._prefix.interference(channel.taps, variance)[..., None]
         noise = no[:, None, None] + ops.sum(variance * response, axis=1) + unsure
         seen = ops.take(restored, self._occupied, axis=-1)
-        channel = self._channel.refined(channel, seen, x, noise, updates=_MORE_UPDATES)
+        channel = self._channel.refined(channel, seen, x, variance, noise, updates=_MORE_UPDATES)
         restored = self._prefix.restored(y, channel.taps, x)
         unsure = self._prefix.interference(channel.taps, variance)[..., None]
         noise = self._left(restored, channel, no)[:, None, None] + channel.error[..., None] + unsure

@@ -5,7 +5,10 @@ r"""The channel from symbols that are known everywhere, or nearly so.
 
 with poles at whole lags l and a few functions of time. Of one stream and function the Gram matrix
 is Toeplitz, :math:`r[l' - l]` with r the DFT of :math:`\sum_m \varphi_q^2 |x_s|^2 / \sigma^2`: an
-FFT, not a product of matrices. Data make streams and functions nearly orthogonal, so that each is
+FFT, not a product of matrices. Where symbols are unsure, :math:`|x|^2` is its second moment
+:math:`|\bar x|^2 + v`, as in expectation maximisation: means that come from the very y carry its
+noise, :math:`\mathrm E\, \bar x^* y = h\, \mathrm E |x|^2`, and with :math:`|\bar x|^2` alone the
+channel came out too large by :math:`1 / (1 - v)`, and with it all LLRs. Data make streams and functions nearly orthogonal, so that each is
 solved for with the others at their last estimates, side by side, which converges to the joint
 solution (Jacobi's method for blocks).
 """
@@ -62,11 +65,12 @@ class VirtualPilots:
         self._kept = min(len(lags), MOST_LAGS)
         self._independent = len(occupied) / size
 
-    def start(self, y: Tensor, x: Tensor, noise: Tensor) -> Channel:
+    def start(self, y: Tensor, x: Tensor, variance: Tensor, noise: Tensor) -> Channel:
         """What is known before the first estimate; arguments as of :meth:`refined`."""
-        x, noise, y = self._double(x, noise, y)
+        x, variance, noise, y = self._double(x, variance, noise, y)
         energy = self._matched(y, x, noise)
-        curvature = ops.sum(self._curvature(x, noise), axis=-1)[..., None]  # [B, S, Q, 1]
+        power = _backend.power(x) + variance
+        curvature = ops.sum(self._curvature(power, noise), axis=-1)[..., None]  # [B, S, Q, 1]
         powers = ops.mean(_backend.power(energy), axis=-1) / ops.square(curvature + 1e-300)
         powers = ops.sum(powers, axis=2)
         if self._kept < len(self._lags):
@@ -78,34 +82,43 @@ class VirtualPilots:
         return Channel(none, ops.real(none), none, powers, speeds)
 
     def refined(
-        self, channel: Channel, y: Tensor, x: Tensor, noise: Tensor, *, updates: int
+        self,
+        channel: Channel,
+        y: Tensor,
+        x: Tensor,
+        variance: Tensor,
+        noise: Tensor,
+        *,
+        updates: int,
     ) -> Channel:
         """The estimate after some updates.
 
         Args:
             channel: where to start from.
             y: received symbols, complex ``[B, A, M, K]`` on the occupied subcarriers.
-            x: means of the sent ones, complex ``[B, S, M, K]``.
+            x, variance: of the sent ones, complex and real ``[B, S, M, K]``.
             noise: variance of all else, real ``[B, M, K]``.
             updates: of coefficients and powers.
         """
         dtype = _backend.dtype(y)
-        x, noise, y = self._double(x, noise, y)
+        x, variance, noise, y = self._double(x, variance, noise, y)
         _, chosen = ops.top_k(channel.powers, self._kept)
-        gram, curvature = self._gram(x, noise, chosen)
+        known = _backend.power(x)
+        of_means, _ = self._gram(known, noise, chosen)
+        gram, curvature = self._gram(known + variance, noise, chosen)
 
         def update(_: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             coefficients, powers, speeds, _ = state
             left = y - ops.sum(x[:, None] * self._response(coefficients), axis=2)
             z = self._matched(left, x, noise)
             z = self._chosen(z, chosen)
-            z = z + gram @ self._chosen(coefficients, chosen)
+            z = z + of_means @ self._chosen(coefficients, chosen)
             powers = _at(powers, chosen)
             speeds = self._with_speeds(z, curvature, powers)
             time = speeds @ _backend.constant(self._speeds, "float64")  # [B, S, Q]
             prior = time[..., None] * powers[:, :, None]
-            mean, known, error = _posterior(gram, z, prior)
-            powers = self._with_powers(mean, known, time)
+            mean, determined, error = _posterior(gram, z, prior)
+            powers = self._with_powers(mean, determined, time)
             return self._spread(mean, chosen), self._spread_real(powers, chosen), speeds, error
 
         time = channel.speeds @ _backend.constant(self._speeds, "float64")
@@ -119,9 +132,12 @@ class VirtualPilots:
             speeds,
         )  # fmt: skip
 
-    def _double(self, x: Tensor, noise: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _double(
+        self, x: Tensor, variance: Tensor, noise: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         noise = ops.cast(ops.cast(noise, "float64"), "complex128")
-        return ops.cast(x, "complex128"), noise, ops.cast(y, "complex128")
+        variance = ops.cast(variance, "float64")
+        return ops.cast(x, "complex128"), variance, noise, ops.cast(y, "complex128")
 
     def _over_time(self, coefficients: Tensor) -> Tensor:
         """Taps ``[B, A, S, M, L]`` of coefficients ``[B, S, Q, L, A]``."""
@@ -141,14 +157,14 @@ class VirtualPilots:
         ramps = _backend.constant(self._ramps.conj().T, "complex128")
         return ops.transpose(weighted @ ramps, (0, 1, 3, 4, 2))
 
-    def _curvature(self, x: Tensor, noise: Tensor) -> Tensor:
+    def _curvature(self, power: Tensor, noise: Tensor) -> Tensor:
         """Information on each subcarrier, float64 ``[B, S, Q, K]``."""
-        weight = _backend.power(x) / ops.real(noise)[:, None]
+        weight = power / ops.real(noise)[:, None]
         return _backend.constant(self._functions**2, "float64") @ weight
 
-    def _gram(self, x: Tensor, noise: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def _gram(self, power: Tensor, noise: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Gram matrices ``[B, S, Q, k, k]`` of chosen lags, and their diagonal ``[B, S, Q]``."""
-        weight = self._curvature(x, noise)
+        weight = self._curvature(power, noise)
         placed = ops.take(ops.pad(weight, [(0, 0)] * 3 + [(0, 1)]), self._bins, axis=-1)
         r = _backend.ifft(ops.cast(placed, "complex128")) * float(self._size)
         apart = (chosen[..., :, None] - chosen[..., None, :]) % self._size  # [B, S, k, k]
