@@ -27,8 +27,8 @@ _LEAST_NOISE = 1e-10
 class Redetection:
     r"""Detects a slot again from what is known of its symbols, mean :math:`\bar x`, variance v.
 
-    The channel is identified with the means as pilots, the less sure ones weighing less, then used to
-    make good what a short prefix takes, and identified once more. Detection has interference
+    The channel is identified with the means as pilots, the less sure ones weighing less, then used
+    to make good what a short prefix takes, and identified once more. Detection has interference
     between symbols, subcarriers and streams cancelled as far as it is known,
 
     .. math:: \tilde y - \sum_s \bar x_s h_s = \sum_s (x_s - \bar x_s) h_s + w.
@@ -52,9 +52,7 @@ class Redetection:
         self._occupied, self._size, self._dtype = occupied, size, dtype
         self._ramps = np.exp(-2j * np.pi * np.outer(lags, occupied - size // 2) / size)
 
-    def __call__(
-        self, y: Tensor, no: Tensor, x: Tensor, variance: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, y: Tensor, no: Tensor, x: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Unbiased estimates ``[B, S, M, K]`` and their error variance, real.
 
         Args:
@@ -76,9 +74,7 @@ class Redetection:
         power = _backend.at_least(power - no, 0.0)[:, None, None] / x.shape[1]
         noise = no[:, None, None] + power * ops.sum(variance, axis=1)
         channel = self._channel.start(seen, x, variance, noise)
-        channel = self._channel.refined(
-            channel, seen, x, variance, noise, updates=_FIRST_UPDATES
-        )
+        channel = self._channel.refined(channel, seen, x, variance, noise, updates=_FIRST_UPDATES)
         # The prefix is made good with the taps that were found without, and these found again
         restored = self._prefix.restored(y, channel.taps, x)
         response = ops.mean(_backend.power(self._response(channel.taps)), axis=1)

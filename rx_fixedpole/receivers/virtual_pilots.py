@@ -5,12 +5,15 @@ r"""The channel from symbols that are known everywhere, or nearly so.
 
 with poles at whole lags l and a few functions of time. Of one stream and function the Gram matrix
 is Toeplitz, :math:`r[l' - l]` with r the DFT of :math:`\sum_m \varphi_q^2 |x_s|^2 / \sigma^2`: an
-FFT, not a product of matrices. Where symbols are unsure, :math:`|x|^2` is its second moment
-:math:`|\bar x|^2 + v`, as in expectation maximisation: means that come from the very y carry its
-noise, :math:`\mathrm E\, \bar x^* y = h\, \mathrm E |x|^2`, and with :math:`|\bar x|^2` alone the
-channel came out too large by :math:`1 / (1 - v)`, and with it all LLRs. Data make streams and functions nearly orthogonal, so that each is
-solved for with the others at their last estimates, side by side, which converges to the joint
-solution (Jacobi's method for blocks).
+FFT, not a product of matrices. Data make streams and functions nearly orthogonal, so that each is
+solved for with the others at their last estimates, side by side (Jacobi's method for blocks). The
+step there has the length that is best for all of them together: many streams on few resource
+elements are not so orthogonal, and full steps would lead away from the joint solution.
+
+Where symbols are unsure, :math:`|x|^2` is its second moment :math:`|\bar x|^2 + v`, as in
+expectation maximisation: means that come from the very y carry its noise,
+:math:`\mathrm E\, \bar x^* y = h\, \mathrm E |x|^2`, and :math:`|\bar x|^2` alone would make the
+channel too large by :math:`1 / (1 - v)`, and all LLRs with it.
 """
 
 from __future__ import annotations
@@ -23,16 +26,12 @@ from keras import ops
 from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
-from .doppler import jakes
+from .time_functions import time_functions
 
 # Lags that are carried along, at most; those of most energy in the slot.
 MOST_LAGS = 64
 # Observations that a lag has to pay before it has a power: noise alone explains one.
 _PRICE = 1.0
-_NUM_SPEEDS = 17
-# Share of the power of the fastest channel that functions of time may leave out
-_LEFT_OUT = 1e-3
-_FLOOR = 1e-5
 
 
 class Channel(NamedTuple):
@@ -103,21 +102,25 @@ class VirtualPilots:
         dtype = _backend.dtype(y)
         x, variance, noise, y = self._double(x, variance, noise, y)
         _, chosen = ops.top_k(channel.powers, self._kept)
-        known = _backend.power(x)
-        of_means, _ = self._gram(known, noise, chosen)
-        gram, curvature = self._gram(known + variance, noise, chosen)
+        gram, curvature = self._gram(_backend.power(x) + variance, noise, chosen)
+        unsure = ops.cast(variance, "complex128") / noise[:, None]
 
         def update(_: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             coefficients, powers, speeds, _ = state
-            left = y - ops.sum(x[:, None] * self._response(coefficients), axis=2)
-            z = self._matched(left, x, noise)
-            z = self._chosen(z, chosen)
-            z = z + of_means @ self._chosen(coefficients, chosen)
+            response = self._response(coefficients)
+            left = y - ops.sum(x[:, None] * response, axis=2)
+            z = self._matched(left, x, noise, unsure[:, None] * response)
+            last = self._chosen(coefficients, chosen)
+            z = self._chosen(z, chosen) + gram @ last
             powers = _at(powers, chosen)
             speeds = self._with_speeds(z, curvature, powers)
             time = speeds @ _backend.constant(self._speeds, "float64")  # [B, S, Q]
             prior = time[..., None] * powers[:, :, None]
             mean, determined, error = _posterior(gram, z, prior)
+            step = mean - last
+            response = self._response(self._spread(step, chosen))
+            curved = _curved(response, x, ops.real(unsure), ops.real(noise))
+            mean = last + _length(step, gram, prior, curved) * step
             powers = self._with_powers(mean, determined, time)
             return self._spread(mean, chosen), self._spread_real(powers, chosen), speeds, error
 
@@ -150,9 +153,13 @@ class VirtualPilots:
         response = ops.transpose(coefficients, (0, 4, 1, 2, 3)) @ ramps
         return _backend.constant(self._functions.T, "complex128") @ response
 
-    def _matched(self, left: Tensor, x: Tensor, noise: Tensor) -> Tensor:
-        """Matched outputs ``[B, S, Q, L, A]``."""
+    def _matched(
+        self, left: Tensor, x: Tensor, noise: Tensor, less: Tensor | None = None
+    ) -> Tensor:
+        """Matched outputs ``[B, S, Q, L, A]`` of what is left, less some ``[B, A, S, M, K]``."""
         weighted = left[:, None] * (ops.conj(x) / noise[:, None])[:, :, None]  # [B, S, A, M, K]
+        if less is not None:
+            weighted = weighted - ops.swapaxes(less, 1, 2)
         weighted = _backend.constant(self._functions, "complex128") @ weighted
         ramps = _backend.constant(self._ramps.conj().T, "complex128")
         return ops.transpose(weighted @ ramps, (0, 1, 3, 4, 2))
@@ -209,30 +216,6 @@ class VirtualPilots:
         return ops.squeeze(values[..., None, :] @ places, -2)
 
 
-def time_functions(num_symbols: int, fastest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Functions of time ``[Q, M]`` of unit mean power, and their powers ``[V, Q]`` at V speeds.
-
-    Args:
-        num_symbols: M.
-        fastest: largest Doppler shift, radians a symbol.
-
-    >>> functions, powers = time_functions(14, 0.0)
-    >>> functions.shape, powers.tolist()
-    ((1, 14), [[1.0]])
-    """
-    if fastest == 0:
-        return np.ones((1, num_symbols)), np.ones((1, 1))
-    speeds = fastest * np.linspace(0, 1, _NUM_SPEEDS) ** 1.5
-    time = np.arange(num_symbols)
-    correlations = [jakes(speed, time, time) for speed in speeds]
-    _, vectors = np.linalg.eigh(np.mean(correlations, axis=0))
-    vectors = vectors[:, ::-1]
-    powers = np.array([np.diag(vectors.T @ r @ vectors) for r in correlations]) / num_symbols
-    left = 1 - np.cumsum(powers[-1])
-    number = int(np.argmax(left < _LEFT_OUT)) + 1
-    return vectors[:, :number].T * np.sqrt(num_symbols), powers[:, :number] + _FLOOR
-
-
 def _posterior(gram: Tensor, z: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Means ``[.., k, A]``, how far determined ``[.., k]``, and the trace of the covariance."""
     scale = ops.cast(ops.sqrt(prior), "complex128")
@@ -243,6 +226,22 @@ def _posterior(gram: Tensor, z: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, 
     root = root * scale[..., None, :]
     mean = _backend.adjoint_product(root, root @ z)
     return mean, 1.0 - left, ops.sum(prior * left, axis=-1)
+
+
+def _curved(response: Tensor, x: Tensor, unsure: Tensor, noise: Tensor) -> Tensor:
+    """Curvature ``[B]`` of the misfit along a step whose response is ``[B, A, S, M, K]``."""
+    seen = ops.sum(x[:, None] * response, axis=2)
+    misfit = ops.sum(_backend.power(seen) / noise[:, None], axis=(1, 2, 3))
+    return misfit + ops.sum(unsure[:, None] * _backend.power(response), axis=(1, 2, 3, 4))
+
+
+def _length(step: Tensor, gram: Tensor, prior: Tensor, curved: Tensor) -> Tensor:
+    """The best share ``[B, 1, 1, 1, 1]`` of a step ``[B, S, Q, k, A]`` by Jacobi's method."""
+    axes = (1, 2, 3, 4)
+    own = ops.sum(_backend.power(step) / (prior[..., None] + 1e-300), axis=axes)
+    alone = ops.sum(ops.real(ops.conj(step) * (gram @ step)), axis=axes)
+    length = (alone + own + 1e-300) / (curved + own + 1e-300)
+    return ops.cast(length, "complex128")[:, None, None, None, None]
 
 
 def _at(values: Tensor, chosen: Tensor) -> Tensor:
