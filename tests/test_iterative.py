@@ -23,7 +23,7 @@ from rx_fixedpole.receivers.demodulation import demodulate
 from rx_fixedpole.receivers.redetection import Redetection
 from rx_fixedpole.receivers.soft_symbols import SoftSymbols
 from rx_fixedpole.receivers.virtual_pilots import VirtualPilots
-from tests.modes import MODES, complex_normal, in_mode, without_graphs
+from tests.modes import complex_normal, in_mode, without_graphs
 from tests.test_equalizer import L_MIN, make_grid, management, random_taps, send
 
 GUARDS = dict(num_guard_carriers=(5, 4), dc_null=True)
@@ -113,7 +113,7 @@ def test_virtual_pilots_reach_the_joint_posterior():
     order = tf.math.top_k(tf.constant(powers), 8)[1]
     pilots._with_speeds = lambda z, curvature, powers: tf.constant(np.tile(speeds, (1, 2, 1)))
     with without_graphs():
-        channel = pilots.refined(start, *args, updates=120)
+        channel = pilots.refined(start, *args, updates=60)
     ramps = np.exp(-2j * np.pi * np.outer(k - 16, lags) / 32)
 
     def designed(symbols):
@@ -185,9 +185,9 @@ def passes(receiver, y, no, number=2):
 
 
 LAYOUTS = {
-    "one stream": (dict(cp=2), 2, 1.0),
+    "one stream": (dict(cp=2), 2, 1.6),
     "2x2": (dict(streams=2), 2, 0.5),
-    "2 users of 2 streams": (dict(num_tx=2, streams=2), 4, 0.5),
+    "2 users of 2 streams": (dict(num_tx=2, streams=2), 4, 0.7),
 }
 
 
@@ -200,9 +200,10 @@ def test_a_second_pass_helps_and_loses_nothing(layout):
     y, sent = codewords(grid, num_ant, no)
     before, after, right = passes(receiver, y, no)
     np.testing.assert_array_equal(after[right], before[right])
-    wrong = [np.mean((llr > 0) != sent, axis=-1)[~right] for llr in (before, after)]
-    print(layout, right.sum(), (~right).sum(), wrong[0].mean(), wrong[1].mean())
-    assert min(right.sum(), (~right).sum()) >= 3 and wrong[1].mean() < 0.95 * wrong[0].mean()
+    wrong = [np.mean(((llr > 0) != sent)[~right]) for llr in (before, after)]
+    more = receiver._decoder(tf.reshape(after, (16, -1, 384)))[1]
+    assert min(right.sum(), (~right).sum()) >= 3
+    assert wrong[1] < wrong[0] and np.sum(more) > right.sum()
 
 
 def lmmse(grid):
@@ -240,8 +241,15 @@ def test_any_receiver_may_be_the_first_pass(name):
     assert (~right).any() and wrong[1] < wrong[0]
 
 
-@pytest.mark.parametrize("precision", ["single", "double"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("mode", "precision"),
+    [
+        ("graph", "single"),
+        pytest.param("graph", "double", marks=pytest.mark.slow),
+        pytest.param("xla", "single", marks=pytest.mark.slow),
+        pytest.param("xla", "double", marks=pytest.mark.slow),
+    ],
+)
 def test_detection_agrees_in_all_modes(mode, precision):
     """Before and after the decoder, whatever the symbols.
 
@@ -263,7 +271,7 @@ def test_detection_agrees_in_all_modes(mode, precision):
         np.testing.assert_allclose(got, wanted, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["eager", "graph", pytest.param("xla", marks=pytest.mark.slow)])
 def test_codewords_are_decoded_in_all_modes(mode):
     """What the decoder is sure of is exact, however LLRs were rounded on the way."""
     decoder = SoftDecoder(small_encoder(), 6, "single")
