@@ -206,6 +206,23 @@ def test_a_second_pass_helps_and_loses_nothing(layout):
     assert wrong[1] < wrong[0] and np.sum(more) > right.sum()
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_estimates_are_unbiased_and_err_as_stated():
+    """From symbols that were told by the very samples they are to be detected in, at 0 dB."""
+    receiver, grid = small_receiver()
+    y, sent = codewords(grid, 2, 1.0, batch=24)
+    first = receiver._demapped(*receiver._first(y, 1.0))
+    x, variance = receiver._symbols(first[:, 0])
+    assert np.mean(variance) > 0.2
+    spectra = demodulate(tf.constant(y[:, 0]), grid, L_MIN, receiver._redetection.capture)
+    found = receiver._redetection(spectra, tf.ones(24), x, variance)
+    x_hat, no_eff = (np.asarray(receiver._layout.occupied_data(a)) for a in found)
+    wanted = Mapper("qam", 2)(tf.constant(sent, tf.float32)).numpy()
+    gain = np.mean(x_hat * wanted.conj()).real
+    error = np.mean(np.abs(x_hat - wanted) ** 2 / no_eff)
+    assert 0.9 < gain < 1.1 and 0.85 < error < 1.15, (gain, error)
+
+
 def lmmse(grid):
     """A channel estimate and Sionna's detector, as a first pass."""
     users = management(grid)
