@@ -59,12 +59,14 @@ def random_taps(rng, num_ant, num_streams, length):
     return taps * np.exp(-np.arange(length)) / np.sqrt(2)
 
 
-def send(grid, taps, no, *, batch=2, seed=0, extra=10, dtype=np.complex64):
-    """Random QPSK slots through FIR channels `[A, streams, L]`: samples, grid, data symbols."""
+def send(grid, taps, no, *, batch=2, seed=0, extra=10, dtype=np.complex64, data=None):
+    """QPSK slots, random ones unless `data` are given, through FIR channels `[A, streams, L]`:
+    samples, grid, data symbols."""
     rng = np.random.default_rng(seed)
     num_tx, streams, fft = int(grid.num_tx), int(grid.num_streams_per_tx), int(grid.fft_size)
     shape = (batch, num_tx, streams, int(grid.num_data_symbols))
-    data = (rng.choice([-1, 1], shape) + 1j * rng.choice([-1, 1], shape)) / np.sqrt(2)
+    if data is None:
+        data = (rng.choice([-1, 1], shape) + 1j * rng.choice([-1, 1], shape)) / np.sqrt(2)
     x = ResourceGridMapper(grid)(tf.constant(data, tf.complex64)).numpy()
     waves = np.fft.ifft(np.fft.ifftshift(x, axes=-1), axis=-1) * np.sqrt(fft)
     cp = int(grid.cyclic_prefix_length)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from sionna.phy import config
 from sionna.phy.fec.ldpc import LDPC5GEncoder
-from sionna.phy.mapping import Constellation
-from sionna.phy.ofdm import ResourceGridMapper
+from sionna.phy.mapping import Constellation, Mapper
+from sionna.phy.ofdm import LMMSEEqualizer, ResourceGridMapper
 
-from rx_fixedpole.receivers import IterativeReceiver
+from rx_fixedpole.receivers import (
+    AutoReceiver,
+    FixedPoleChannelEstimator,
+    FixedPoleEqualizer,
+    IterativeReceiver,
+    WienerEqualizer,
+)
 from rx_fixedpole.receivers.cancellation import detect
 from rx_fixedpole.receivers.circularity import Circularity
+from rx_fixedpole.receivers.decoding import CERTAIN, SoftDecoder
 from rx_fixedpole.receivers.demodulation import demodulate
+from rx_fixedpole.receivers.redetection import Redetection
 from rx_fixedpole.receivers.soft_symbols import SoftSymbols
 from rx_fixedpole.receivers.virtual_pilots import VirtualPilots
-from sims.link import Link
-from sims.receivers import RECEIVERS, resolve
-from sims.scenario import SCENARIOS
-from tests.modes import complex_normal
+from tests.modes import complex_normal, in_mode, without_graphs
 from tests.test_equalizer import L_MIN, make_grid, management, random_taps, send
 
 GUARDS = dict(num_guard_carriers=(5, 4), dc_null=True)
@@ -88,28 +92,38 @@ def test_interference_is_what_unsure_symbols_leave():
 
 
 def test_virtual_pilots_reach_the_joint_posterior():
-    """With powers held, blocks solved side by side end at the dense solution over all of them."""
+    """With powers held, blocks solved side by side end at the dense solution over all of them.
+
+    Symbols that are not sure count with their second moment where a stream meets itself.
+    """
     grid = make_grid(streams=2, fft=32, symbols=8, **{**GUARDS, "num_guard_carriers": (3, 2)})
     lags = np.arange(-2, 6)
     pilots = VirtualPilots(grid, lags, 0.3)
     k, num_fn = occupied(grid), len(pilots._functions)
     y, x = complex_normal(4, 1, 2, 8, len(k)), complex_normal(5, 1, 2, 8, len(k))
-    noise = np.random.default_rng(6).uniform(0.2, 0.8, (1, 8, len(k)))
+    rng = np.random.default_rng(6)
+    noise, variance = rng.uniform(0.2, 0.8, (1, 8, len(k))), rng.uniform(0, 1, (1, 2, 8, len(k)))
     powers = np.random.default_rng(7).uniform(0.1, 1, (1, 2, 8))
     speeds = np.eye(len(pilots._speeds))[9]
-    start = pilots.start(tf.constant(y), tf.constant(x), tf.constant(noise))
-    start = start._replace(powers=tf.constant(powers))
+    args = [tf.constant(a) for a in (y, x, variance, noise)]
+    start = pilots.start(*args)._replace(powers=tf.constant(powers))
     pilots._with_powers = lambda mean, known, time: tf.gather(
         tf.constant(powers), order, axis=-1, batch_dims=2
     )
     order = tf.math.top_k(tf.constant(powers), 8)[1]
     pilots._with_speeds = lambda z, curvature, powers: tf.constant(np.tile(speeds, (1, 2, 1)))
-    channel = pilots.refined(start, tf.constant(y), tf.constant(x), tf.constant(noise), updates=250)
+    with without_graphs():
+        channel = pilots.refined(start, *args, updates=60)
     ramps = np.exp(-2j * np.pi * np.outer(k - 16, lags) / 32)
-    design = np.einsum("smk,qm,kl->mksql", x[0], pilots._functions, ramps)
-    design = design.reshape(8 * len(k), -1) / np.sqrt(noise.reshape(-1, 1))
+
+    def designed(symbols):
+        columns = np.einsum("smk,qm,kl->mksql", symbols, pilots._functions, ramps)
+        return columns.reshape(8 * len(k), -1) / np.sqrt(noise.reshape(-1, 1))
+
+    design, itself = designed(x[0]), np.kron(np.eye(2), np.ones((num_fn * 8, num_fn * 8)))
     prior = (powers[0][:, None] * (speeds @ pilots._speeds)[None, :, None]).reshape(-1)
-    gram = design.conj().T @ design + np.diag(1 / prior)
+    unsure = designed(np.sqrt(variance[0]))
+    gram = design.conj().T @ design + itself * (unsure.conj().T @ unsure) + np.diag(1 / prior)
     seen = (y[0] / np.sqrt(noise)).reshape(2, -1).T
     expected = np.linalg.solve(gram, design.conj().T @ seen).reshape(2, num_fn, 8, 2)
     np.testing.assert_allclose(channel.coefficients[0], expected, atol=1e-8)
@@ -136,23 +150,171 @@ def test_detection_is_the_linear_mmse_that_does_not_use_the_symbols_own_prior():
             np.testing.assert_allclose(no_eff[0, s, 0, k], 1 / gain, rtol=1e-9)
 
 
-def small_receiver(**options):
+def small_encoder(precision="single"):
+    return LDPC5GEncoder(192, 384, num_bits_per_symbol=2, precision=precision)
+
+
+def small_receiver(grid=None, **options):
+    """Of slots with one codeword a stream; the trained equalizer is the fastest first pass."""
+    grid = make_grid(cp=2) if grid is None else grid
+    users = management(grid, [[1] * int(grid.num_tx)])
+    precision = options.get("precision")
+    first = FixedPoleEqualizer(grid, users, window=4, l_min=L_MIN, precision=precision)
+    options = dict(l_min=L_MIN, num_iter=6, first=first) | options
+    encoder = small_encoder(precision or "single")
+    return IterativeReceiver(grid, users, encoder, **options), grid
+
+
+def codewords(grid, num_ant, no, *, batch=16, length=5, dtype=np.complex64):
+    """Samples of slots that carry codewords, and the coded bits ``[B, num_tx, S, n]``."""
+    num_tx, streams = int(grid.num_tx), int(grid.num_streams_per_tx)
+    rng = np.random.default_rng(2)
+    bits = tf.constant(rng.integers(0, 2, (batch, num_tx, streams, 192)), tf.float32)
+    coded = small_encoder()(bits)
+    data = Mapper("qam", 2)(coded).numpy()
+    taps = random_taps(rng, num_ant, num_tx * streams, length)
+    return send(grid, taps, no, batch=batch, data=data, dtype=dtype)[0], coded.numpy() > 0.5
+
+
+def passes(receiver, y, no, number=2):
+    """LLRs after one and all passes, and which codewords the first one decodes."""
+    first = receiver._demapped(*receiver._first(y, no))
+    flat = tf.reshape(first, (-1, receiver._layout.num_streams, first.shape[-1]))
+    decoded = receiver._decoder(flat)[1].numpy().reshape(first.shape[:3]) > 0.5
+    return first.numpy(), receiver(y, no).numpy(), decoded
+
+
+LAYOUTS = {
+    "one stream": (dict(cp=2), 2, 1.6),
+    "2x2": (dict(streams=2), 2, 0.5),
+    "2 users of 2 streams": (dict(num_tx=2, streams=2), 4, 0.7),
+}
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_second_pass_helps_and_loses_nothing(layout):
+    """Fewer wrong bits, and what one pass decodes stays decoded, LLR for LLR."""
+    fields, num_ant, no = LAYOUTS[layout]
+    receiver, grid = small_receiver(make_grid(**fields))
+    y, sent = codewords(grid, num_ant, no)
+    before, after, right = passes(receiver, y, no)
+    np.testing.assert_array_equal(after[right], before[right])
+    wrong = [np.mean(((llr > 0) != sent)[~right]) for llr in (before, after)]
+    more = receiver._decoder(tf.reshape(after, (16, -1, 384)))[1]
+    assert min(right.sum(), (~right).sum()) >= 3
+    assert wrong[1] < wrong[0] and np.sum(more) > right.sum()
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_estimates_are_unbiased_and_err_as_stated():
+    """From symbols that were told by the very samples they are to be detected in, at 0 dB."""
+    receiver, grid = small_receiver()
+    y, sent = codewords(grid, 2, 1.0, batch=24)
+    first = receiver._demapped(*receiver._first(y, 1.0))
+    x, variance = receiver._symbols(first[:, 0])
+    assert np.mean(variance) > 0.2
+    spectra = demodulate(tf.constant(y[:, 0]), grid, L_MIN, receiver._redetection.capture)
+    found = receiver._redetection(spectra, tf.ones(24), x, variance)
+    x_hat, no_eff = (np.asarray(receiver._layout.occupied_data(a)) for a in found)
+    wanted = Mapper("qam", 2)(tf.constant(sent, tf.float32)).numpy()
+    gain = np.mean(x_hat * wanted.conj()).real
+    error = np.mean(np.abs(x_hat - wanted) ** 2 / no_eff)
+    assert 0.9 < gain < 1.1 and 0.85 < error < 1.15, (gain, error)
+
+
+def lmmse(grid):
+    """A channel estimate and Sionna's detector, as a first pass."""
+    users = management(grid)
+    estimate, equalize = FixedPoleChannelEstimator(grid), LMMSEEqualizer(grid, users)
+
+    def receive(y, no):
+        spectra = demodulate(y, grid, L_MIN, -1)
+        return equalize(spectra, *estimate(spectra, no), no)
+
+    return receive
+
+
+FIRST_PASSES = {
+    "lmmse": lmmse,
+    "wiener": lambda grid: WienerEqualizer(grid, management(grid), window=16, l_min=L_MIN),
+    "auto": lambda grid: AutoReceiver(grid, management(grid), l_min=L_MIN),
+}
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize("name", FIRST_PASSES)
+def test_any_receiver_may_be_the_first_pass(name):
     grid = make_grid(cp=2)
-    encoder = LDPC5GEncoder(192, 384, num_bits_per_symbol=2)
-    options = dict(l_min=L_MIN, num_iter=6) | options
-    return IterativeReceiver(grid, management(grid), encoder, **options), grid
+    first = FIRST_PASSES[name](grid)
+    receiver, _ = small_receiver(grid, first=first)
+    no = tf.constant(1.2)
+    y, sent = codewords(grid, 2, 1.2, batch=8)
+    before, after, right = passes(receiver, tf.constant(y), no)
+    once, _ = small_receiver(grid, first=first, num_passes=1)
+    np.testing.assert_allclose(once(y, no), before, atol=1e-4)
+    np.testing.assert_array_equal(after[right], before[right])
+    wrong = [np.mean((llr > 0) != sent) for llr in (before, after)]
+    assert (~right).any() and wrong[1] < wrong[0]
 
 
-@pytest.mark.parametrize("mode", ["eager", pytest.param("xla", marks=pytest.mark.slow)])
-def test_modes_agree(mode):
-    """In double precision: what is no codeword makes the decoder amplify rounding."""
-    receiver, grid = small_receiver(precision="double", num_iter=2)
+@pytest.mark.parametrize(
+    ("mode", "precision"),
+    [
+        ("graph", "single"),
+        pytest.param("graph", "double", marks=pytest.mark.slow),
+        pytest.param("xla", "single", marks=pytest.mark.slow),
+        pytest.param("xla", "double", marks=pytest.mark.slow),
+    ],
+)
+def test_detection_agrees_in_all_modes(mode, precision):
+    """Before and after the decoder, whatever the symbols.
+
+    Not across it: of what is no codeword, belief propagation makes chaos. A change of LLRs by
+    their last digit in single precision turned up as 0.12 in those of the decoder after 6
+    iterations, and one mode's sums as 10, while detection from given symbols agreed to 1e-6.
+    """
+    dtype = "complex64" if precision == "single" else "complex128"
+    grid = make_grid(cp=2, streams=2, fft=32, symbols=4, pilot_symbols=(1, 2), precision=precision)
+    again = Redetection(grid, L_MIN, dtype)
+    real = np.float32 if precision == "single" else np.float64
+    y = complex_normal(1, 2, 2, 4, 32, dtype=dtype)
+    x = complex_normal(2, 2, 2, 4, 32, dtype=dtype) / 2
+    variance = np.random.default_rng(3).uniform(0, 0.5, (2, 2, 4, 32)).astype(real)
+    args = (y, np.full(2, 0.3, real), x, variance)
+    expected = again(*(tf.constant(a) for a in args))
+    for got, wanted in zip(in_mode(again, mode)(*args), expected, strict=True):
+        rtol = 2e-4 if precision == "single" else 1e-9
+        np.testing.assert_allclose(got, wanted, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", pytest.param("xla", marks=pytest.mark.slow)])
+def test_codewords_are_decoded_in_all_modes(mode):
+    """What the decoder is sure of is exact, however LLRs were rounded on the way."""
+    decoder = SoftDecoder(small_encoder(), 6, "single")
+    rng = np.random.default_rng(4)
+    coded = np.asarray(small_encoder()(tf.constant(rng.integers(0, 2, (6, 192)), tf.float32)))
+    llr = 4 * (2 * coded - 1) + 2 * rng.normal(size=coded.shape)
+    llr = llr.reshape(3, 2, 384).astype(np.float32)
+    llr[0, 0] = rng.normal(size=384)  # no codeword
+    beliefs, decoded = in_mode(decoder, mode)(llr)
+    np.testing.assert_array_equal(decoded[..., 0], [[0, 1], [1, 1], [1, 1]])
+    known = decoded[..., 0] > 0.5
+    np.testing.assert_array_equal(
+        beliefs[known], CERTAIN * (2 * coded.reshape(llr.shape) - 1)[known]
+    )
+    assert np.all(np.abs(beliefs[~known]) < CERTAIN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+def test_whole_receivers_agree(mode):
+    receiver, _ = small_receiver(precision="double", num_iter=2)
     taps = random_taps(np.random.default_rng(6), 2, 1, 5)
-    y = tf.constant(send(grid, taps, 0.5, dtype=np.complex128)[0])
-    no = tf.constant(0.5, tf.float64)
-    graph = tf.function(receiver)(y, no)
-    other = receiver if mode == "eager" else tf.function(receiver, jit_compile=True)
-    np.testing.assert_allclose(other(y, no), graph, rtol=1e-6, atol=1e-6)
+    y = send(make_grid(cp=2), taps, 0.5, dtype=np.complex128)[0]
+    no = np.float64(0.5)
+    expected = receiver(tf.constant(y), tf.constant(no))
+    np.testing.assert_allclose(in_mode(receiver, mode)(y, no), expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -179,34 +341,15 @@ def test_codewords_must_fill_the_streams():
         )  # fmt: skip
 
 
-def test_a_second_pass_helps_and_loses_nothing():
-    """At 300 km/h: fewer wrong bits, and what one pass decodes stays decoded, LLR for LLR."""
-    link = Link(SCENARIOS["high_speed"])
-    config.seed = 5
-    slots = link.transmit(48, 2.0)
-    one, two = (
-        tf.function(RECEIVERS["iterative"].build(link, **resolve("iterative", {"num_passes": n})))
-        for n in (1, 2)
-    )
-    before, after = one(slots), two(slots)
-    sent = slots.coded_bits.numpy() > 0.5
-    wrong = [np.mean((llr.numpy() > 0) != sent, axis=-1) for llr in (before, after)]
-    blocks = [link.count(slots, llr)[1] for llr in (before, after)]
-    right = blocks[0] == 0
-    assert np.all(blocks[1][right] == 0)
-    np.testing.assert_array_equal(after.numpy()[right], before.numpy()[right])
-    lost = ~right
-    assert lost.sum() >= 3 and wrong[1][lost].mean() < 0.95 * wrong[0][lost].mean()
-
-
 def test_decoded_slots_end_the_passes():
     """The LLRs of a further pass are those of the first where nothing is left to decode."""
     receiver, grid = small_receiver()
-    encoder = receiver._encoder
+    encoder = small_encoder()
     rng = np.random.default_rng(3)
     bits = tf.constant(rng.integers(0, 2, (4, 1, 1, 192)), tf.float32)
     code = encoder(bits)
     llr = tf.reshape(8.0 * (2 * code - 1), [4, 1, 384])
     y = tf.constant(complex_normal(1, 4, 2, 5, 64, dtype="complex64"))
+    receiver._redetection = None  # which is not called
     repeated = receiver._repeated(llr, y, tf.ones(4))
     np.testing.assert_array_equal(repeated, llr)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 from sionna.phy import Block
-from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder
+from sionna.phy.fec.ldpc import LDPC5GEncoder
 from sionna.phy.mapping import Constellation, Demapper
 from sionna.phy.mimo import StreamManagement
 from sionna.phy.ofdm import ResourceGrid
@@ -18,43 +17,27 @@ from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
 from . import arguments
-from .cancellation import detect
-from .circularity import Circularity
+from .decoding import SoftDecoder
 from .demodulation import demodulate
-from .doppler import fastest_shift
 from .layout import StreamLayout, noise_variance
-from .pilots import pilot_groups
-from .residual import PilotResidual
+from .redetection import Redetection
 from .soft_symbols import SoftSymbols
-from .virtual_pilots import Channel, VirtualPilots
-from .wiener import FIRST_LAG, WienerEqualizer
+from .wiener import WienerEqualizer
 
 # (y_time [B, R, A, T], no) -> x_hat, no_eff [B, num_tx, S, D]
 Equalizer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-# Updates of the channel from nothing, and once more where the prefix has been made good.
-_FIRST_UPDATES, _MORE_UPDATES = 4, 2
-# Noise relative to the received power below which the factorisations lose their digits.
-_LEAST_NOISE = 1e-10
 # LLRs of bits beside a bit, at most: more would not change what the demapper makes of them.
 _MOST_KNOWN = 20.0
-# An LLR that leaves no doubt.
-_CERTAIN = 100.0
-
-
-class _State(NamedTuple):
-    llr: Tensor  # [B, S, D bits] of the last pass
-    beliefs: Tensor  # [B, S, D bits] LLRs that the decoder makes of them
-    decoded: Tensor  # [B, S, codewords] 1 where the parity checks hold
 
 
 class IterativeReceiver(Block):
     r"""Receives OFDM slots in passes, each of which takes the decoder's symbols as known.
 
     The first pass has the pilots alone. Every other one decodes, turns the LLRs of the coded bits
-    into means and variances of all symbols, identifies the channel with these as pilots (whose
-    uncertainty is noise), makes good what a short cyclic prefix takes away, and detects again with
-    interference between symbols, subcarriers and streams cancelled as far as it is known,
+    into means and variances of all symbols, identifies the channel with these as pilots, the less
+    sure ones weighing less, makes good what a short cyclic prefix takes away, and detects again
+    with interference between symbols, subcarriers and streams cancelled as far as it is known,
 
     .. math:: \tilde y - \sum_s \bar x_s h_s = \sum_s (x_s - \bar x_s) h_s + w.
 
@@ -148,16 +131,7 @@ class IterativeReceiver(Block):
         self._symbols = SoftSymbols(resource_grid, points, self._dtype)
         self._set_code(encoder, arguments.integer(num_iter, "num_iter", at_least=1), precision)
         self._layout = StreamLayout(resource_grid, stream_management)
-        size, prefix = int(resource_grid.fft_size), int(resource_grid.cyclic_prefix_length)
-        lags = min(self._l_min, FIRST_LAG) + np.arange(max(1, size // 2))
-        self._capture = -min(prefix // 2, -self._l_min)
-        pilots = np.concatenate([group.elements for group in pilot_groups(resource_grid)])
-        self._channel = VirtualPilots(resource_grid, lags, fastest_shift(np.unique(pilots // size)))
-        self._prefix = Circularity(resource_grid, lags, self._capture)
-        self._residual = PilotResidual(resource_grid)
-        occupied = np.asarray(resource_grid.effective_subcarrier_ind)
-        self._occupied, self._size = occupied, size
-        self._ramps = np.exp(-2j * np.pi * np.outer(lags, occupied - size // 2) / size)
+        self._redetection = Redetection(resource_grid, self._l_min, self._dtype)
 
     def call(self, y: Tensor, no: Tensor) -> Tensor:
         """Receive every slot."""
@@ -168,86 +142,29 @@ class IterativeReceiver(Block):
         if self._num_passes > 1:
             no = noise_variance(no, tuple(y.shape[:3]), self._real)
             no = no + 0 * ops.real(y[:, 0, 0, 0])
-            spectra = demodulate(y[:, 0], self._grid, self._l_min, self._capture)
+            spectra = demodulate(y[:, 0], self._grid, self._l_min, self._redetection.capture)
             llr = self._repeated(llr, spectra, no)
         return ops.reshape(llr, shape)
 
     def _repeated(self, llr: Tensor, y: Tensor, no: Tensor) -> Tensor:
-        """LLRs of the last pass from those of the first."""
-        decoded = ops.zeros((1, 1, self._num_codewords), self._real) + 0 * llr[..., :1]
-        state = _State(llr, llr, decoded)
+        """LLRs ``[B, S, D bits]`` of the last pass from those of the first."""
         for _ in range(self._num_passes - 1):
-            state = self._decoded(state)
-            missing = ops.any(state.decoded < 0.5)
-            branches = (partial(self._detected, state, y, no), lambda llr=state.llr: llr)
-            llr = ops.cond(missing, *branches)
-            state = state._replace(llr=llr)
-        return state.llr
+            beliefs, decoded = self._decoder(llr)
+            detect = partial(self._detected, llr, beliefs, decoded, y, no)
+            llr = ops.cond(ops.any(decoded < 0.5), detect, lambda kept=llr: kept)
+        return llr
 
-    def _decoded(self, state: _State) -> _State:
-        """What the decoder makes of the LLRs of a pass."""
-        llr = ops.reshape(state.llr, (-1, self._length))
-        beliefs, messages = self._soft_decoder(llr)
-        bits, _ = self._decoder(llr, num_iter=1, msg_v2c=messages)
-        codeword = self._encoder(bits)
-        agree = ops.cast(ops.equal(codeword > 0.5, beliefs > 0.0), self._real)
-        whole = ops.min(agree, axis=-1, keepdims=True)
-        certain = _CERTAIN * (2.0 * codeword - 1.0)
-        beliefs = ops.where(whole > 0.5, certain, beliefs)
-        beliefs = ops.reshape(beliefs, (-1, *state.llr.shape[1:]))
-        decoded = ops.reshape(whole, (-1, *state.decoded.shape[1:]))
-        return state._replace(beliefs=beliefs, decoded=decoded)
-
-    def _detected(self, state: _State, y: Tensor, no: Tensor) -> Tensor:
+    def _detected(
+        self, kept: Tensor, beliefs: Tensor, decoded: Tensor, y: Tensor, no: Tensor
+    ) -> Tensor:
         """LLRs of a further pass, those of decoded codewords left as they are."""
-        x, variance = self._symbols(state.beliefs)
-        taps, noise, restored = self._identified(y, x, variance, no)
-        response = taps @ _backend.constant(self._ramps, self._dtype)
-        error = restored - ops.sum(response * x[:, None], axis=2)
-        x_hat, no_eff = detect(error, self._prefix.gain(taps), x, variance, noise)
+        x_hat, no_eff = self._redetection(y, no, *self._symbols(beliefs))
         x_hat, no_eff = (self._layout.occupied_data(value) for value in (x_hat, no_eff))
-        llr = self._demapped(x_hat, no_eff, state.beliefs - state.llr)
-        llr = ops.reshape(llr, (-1, *state.decoded.shape[1:], self._length))
-        kept = ops.reshape(state.llr, (-1, *state.decoded.shape[1:], self._length))
-        llr = ops.where(state.decoded[..., None] > 0.5, kept, llr)
-        return ops.reshape(llr, (-1, *state.llr.shape[1:]))
-
-    def _identified(
-        self, y: Tensor, x: Tensor, variance: Tensor, no: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Taps, the noise of detection ``[B, M, K]``, and the grid with the prefix made good."""
-        seen = ops.take(y, self._occupied, axis=-1)
-        power = ops.mean(_backend.power(seen), axis=(1, 2, 3))
-        no = _backend.at_least(no, _LEAST_NOISE * power + 1e-30)
-        power = _backend.at_least(power - no, 0.0)[:, None, None] / x.shape[1]
-        noise = no[:, None, None] + power * ops.sum(variance, axis=1)
-        channel = self._channel.start(seen, x, noise)
-        channel = self._channel.refined(channel, seen, x, noise, updates=_FIRST_UPDATES)
-        # The prefix is made good with the taps that were found without, and these found again
-        restored = self._prefix.restored(y, channel.taps, x)
-        response = ops.mean(_backend.power(self._response(channel)), axis=1)
-        unsure = self._prefix.interference(channel.taps, variance)[..., None]
-        noise = no[:, None, None] + ops.sum(variance * response, axis=1) + unsure
-        seen = ops.take(restored, self._occupied, axis=-1)
-        channel = self._channel.refined(channel, seen, x, noise, updates=_MORE_UPDATES)
-        restored = self._prefix.restored(y, channel.taps, x)
-        unsure = self._prefix.interference(channel.taps, variance)[..., None]
-        noise = self._left(restored, channel, no)[:, None, None] + channel.error[..., None] + unsure
-        restored = ops.take(restored, self._occupied, axis=-1)
-        return channel.taps, noise + ops.zeros_like(variance[:, 0]), restored
-
-    def _response(self, channel: Channel) -> Tensor:
-        """The channel ``[B, A, S, M, K]`` on the occupied subcarriers."""
-        return channel.taps @ _backend.constant(self._ramps, self._dtype)
-
-    def _left(self, y: Tensor, channel: Channel, no: Tensor) -> Tensor:
-        """Noise variance of every slot by what the channel leaves of the pilots, ``[B]``."""
-        response = self._response(channel)
-        error = channel.error[:, None, None, :, None] / response.shape[2]
-        flat = ops.reshape(y, (-1, y.shape[1], y.shape[2] * self._size))
-        error = error + ops.zeros_like(ops.real(response))
-        left = ops.mean(self._residual.variance(flat, response, error), axis=-1)
-        return _backend.at_least(left, no)
+        llr = self._demapped(x_hat, no_eff, beliefs - kept)
+        words = (-1, *decoded.shape[1:], self._length)
+        llr, left = (ops.reshape(value, words) for value in (llr, kept))
+        llr = ops.where(decoded[..., None] > 0.5, left, llr)
+        return ops.reshape(llr, (-1, *kept.shape[1:]))
 
     def _demapped(self, x_hat: Tensor, no_eff: Tensor, others: Tensor | None = None) -> Tensor:
         """LLRs of the bits ``[B, num_tx, S, D bits]``, given what is known of those beside them."""
@@ -277,18 +194,11 @@ class IterativeReceiver(Block):
     def _set_code(self, encoder: LDPC5GEncoder, num_iter: int, precision: str | None) -> None:
         """Store the code, and how many of its words a stream carries."""
         num_bits = int(self._grid.num_data_symbols) * self._symbols.num_bits
-        self._encoder, self._length = encoder, int(encoder.n)
+        self._length = int(encoder.n)
         self._num_codewords, rest = divmod(num_bits, self._length)
         if rest or not self._num_codewords:
             raise ValueError(
                 f"encoder must have codewords that fill the {num_bits} bits of a stream, "
                 f"got n = {self._length}"
             )
-        self._soft_decoder = LDPC5GDecoder(
-            encoder, hard_out=False, return_infobits=False, num_iter=num_iter, return_state=True,
-            precision=precision,
-        )  # fmt: skip
-        # One iteration more tells the information bits, from which follows the whole codeword
-        self._decoder = LDPC5GDecoder(
-            encoder, return_infobits=True, return_state=True, precision=precision
-        )
+        self._decoder = SoftDecoder(encoder, num_iter, precision)

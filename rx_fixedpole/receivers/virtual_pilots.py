@@ -6,8 +6,14 @@ r"""The channel from symbols that are known everywhere, or nearly so.
 with poles at whole lags l and a few functions of time. Of one stream and function the Gram matrix
 is Toeplitz, :math:`r[l' - l]` with r the DFT of :math:`\sum_m \varphi_q^2 |x_s|^2 / \sigma^2`: an
 FFT, not a product of matrices. Data make streams and functions nearly orthogonal, so that each is
-solved for with the others at their last estimates, side by side, which converges to the joint
-solution (Jacobi's method for blocks).
+solved for with the others at their last estimates, side by side (Jacobi's method for blocks). The
+step there has the length that is best for all of them together: many streams on few resource
+elements are not so orthogonal, and full steps would lead away from the joint solution.
+
+Where symbols are unsure, :math:`|x|^2` is its second moment :math:`|\bar x|^2 + v`, as in
+expectation maximisation: means that come from the very y carry its noise,
+:math:`\mathrm E\, \bar x^* y = h\, \mathrm E |x|^2`, and :math:`|\bar x|^2` alone would make the
+channel too large by :math:`1 / (1 - v)`, and all LLRs with it.
 """
 
 from __future__ import annotations
@@ -20,16 +26,12 @@ from keras import ops
 from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
-from .doppler import jakes
+from .time_functions import time_functions
 
 # Lags that are carried along, at most; those of most energy in the slot.
 MOST_LAGS = 64
 # Observations that a lag has to pay before it has a power: noise alone explains one.
 _PRICE = 1.0
-_NUM_SPEEDS = 17
-# Share of the power of the fastest channel that functions of time may leave out
-_LEFT_OUT = 1e-3
-_FLOOR = 1e-5
 
 
 class Channel(NamedTuple):
@@ -62,11 +64,12 @@ class VirtualPilots:
         self._kept = min(len(lags), MOST_LAGS)
         self._independent = len(occupied) / size
 
-    def start(self, y: Tensor, x: Tensor, noise: Tensor) -> Channel:
+    def start(self, y: Tensor, x: Tensor, variance: Tensor, noise: Tensor) -> Channel:
         """What is known before the first estimate; arguments as of :meth:`refined`."""
-        x, noise, y = self._double(x, noise, y)
+        x, variance, noise, y = self._double(x, variance, noise, y)
         energy = self._matched(y, x, noise)
-        curvature = ops.sum(self._curvature(x, noise), axis=-1)[..., None]  # [B, S, Q, 1]
+        power = _backend.power(x) + variance
+        curvature = ops.sum(self._curvature(power, noise), axis=-1)[..., None]  # [B, S, Q, 1]
         powers = ops.mean(_backend.power(energy), axis=-1) / ops.square(curvature + 1e-300)
         powers = ops.sum(powers, axis=2)
         if self._kept < len(self._lags):
@@ -78,34 +81,47 @@ class VirtualPilots:
         return Channel(none, ops.real(none), none, powers, speeds)
 
     def refined(
-        self, channel: Channel, y: Tensor, x: Tensor, noise: Tensor, *, updates: int
+        self,
+        channel: Channel,
+        y: Tensor,
+        x: Tensor,
+        variance: Tensor,
+        noise: Tensor,
+        *,
+        updates: int,
     ) -> Channel:
         """The estimate after some updates.
 
         Args:
             channel: where to start from.
             y: received symbols, complex ``[B, A, M, K]`` on the occupied subcarriers.
-            x: means of the sent ones, complex ``[B, S, M, K]``.
+            x, variance: of the sent ones, complex and real ``[B, S, M, K]``.
             noise: variance of all else, real ``[B, M, K]``.
             updates: of coefficients and powers.
         """
         dtype = _backend.dtype(y)
-        x, noise, y = self._double(x, noise, y)
+        x, variance, noise, y = self._double(x, variance, noise, y)
         _, chosen = ops.top_k(channel.powers, self._kept)
-        gram, curvature = self._gram(x, noise, chosen)
+        gram, curvature = self._gram(_backend.power(x) + variance, noise, chosen)
+        unsure = ops.cast(variance, "complex128") / noise[:, None]
 
         def update(_: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             coefficients, powers, speeds, _ = state
-            left = y - ops.sum(x[:, None] * self._response(coefficients), axis=2)
-            z = self._matched(left, x, noise)
-            z = self._chosen(z, chosen)
-            z = z + gram @ self._chosen(coefficients, chosen)
+            response = self._response(coefficients)
+            left = y - ops.sum(x[:, None] * response, axis=2)
+            z = self._matched(left, x, noise, unsure[:, None] * response)
+            last = self._chosen(coefficients, chosen)
+            z = self._chosen(z, chosen) + gram @ last
             powers = _at(powers, chosen)
             speeds = self._with_speeds(z, curvature, powers)
             time = speeds @ _backend.constant(self._speeds, "float64")  # [B, S, Q]
             prior = time[..., None] * powers[:, :, None]
-            mean, known, error = _posterior(gram, z, prior)
-            powers = self._with_powers(mean, known, time)
+            mean, determined, error = _posterior(gram, z, prior)
+            step = mean - last
+            response = self._response(self._spread(step, chosen))
+            curved = _curved(response, x, ops.real(unsure), ops.real(noise))
+            mean = last + _length(step, gram, prior, curved) * step
+            powers = self._with_powers(mean, determined, time)
             return self._spread(mean, chosen), self._spread_real(powers, chosen), speeds, error
 
         time = channel.speeds @ _backend.constant(self._speeds, "float64")
@@ -119,9 +135,12 @@ class VirtualPilots:
             speeds,
         )  # fmt: skip
 
-    def _double(self, x: Tensor, noise: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _double(
+        self, x: Tensor, variance: Tensor, noise: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         noise = ops.cast(ops.cast(noise, "float64"), "complex128")
-        return ops.cast(x, "complex128"), noise, ops.cast(y, "complex128")
+        variance = ops.cast(variance, "float64")
+        return ops.cast(x, "complex128"), variance, noise, ops.cast(y, "complex128")
 
     def _over_time(self, coefficients: Tensor) -> Tensor:
         """Taps ``[B, A, S, M, L]`` of coefficients ``[B, S, Q, L, A]``."""
@@ -134,21 +153,25 @@ class VirtualPilots:
         response = ops.transpose(coefficients, (0, 4, 1, 2, 3)) @ ramps
         return _backend.constant(self._functions.T, "complex128") @ response
 
-    def _matched(self, left: Tensor, x: Tensor, noise: Tensor) -> Tensor:
-        """Matched outputs ``[B, S, Q, L, A]``."""
+    def _matched(
+        self, left: Tensor, x: Tensor, noise: Tensor, less: Tensor | None = None
+    ) -> Tensor:
+        """Matched outputs ``[B, S, Q, L, A]`` of what is left, less some ``[B, A, S, M, K]``."""
         weighted = left[:, None] * (ops.conj(x) / noise[:, None])[:, :, None]  # [B, S, A, M, K]
+        if less is not None:
+            weighted = weighted - ops.swapaxes(less, 1, 2)
         weighted = _backend.constant(self._functions, "complex128") @ weighted
         ramps = _backend.constant(self._ramps.conj().T, "complex128")
         return ops.transpose(weighted @ ramps, (0, 1, 3, 4, 2))
 
-    def _curvature(self, x: Tensor, noise: Tensor) -> Tensor:
+    def _curvature(self, power: Tensor, noise: Tensor) -> Tensor:
         """Information on each subcarrier, float64 ``[B, S, Q, K]``."""
-        weight = _backend.power(x) / ops.real(noise)[:, None]
+        weight = power / ops.real(noise)[:, None]
         return _backend.constant(self._functions**2, "float64") @ weight
 
-    def _gram(self, x: Tensor, noise: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def _gram(self, power: Tensor, noise: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Gram matrices ``[B, S, Q, k, k]`` of chosen lags, and their diagonal ``[B, S, Q]``."""
-        weight = self._curvature(x, noise)
+        weight = self._curvature(power, noise)
         placed = ops.take(ops.pad(weight, [(0, 0)] * 3 + [(0, 1)]), self._bins, axis=-1)
         r = _backend.ifft(ops.cast(placed, "complex128")) * float(self._size)
         apart = (chosen[..., :, None] - chosen[..., None, :]) % self._size  # [B, S, k, k]
@@ -193,30 +216,6 @@ class VirtualPilots:
         return ops.squeeze(values[..., None, :] @ places, -2)
 
 
-def time_functions(num_symbols: int, fastest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Functions of time ``[Q, M]`` of unit mean power, and their powers ``[V, Q]`` at V speeds.
-
-    Args:
-        num_symbols: M.
-        fastest: largest Doppler shift, radians a symbol.
-
-    >>> functions, powers = time_functions(14, 0.0)
-    >>> functions.shape, powers.tolist()
-    ((1, 14), [[1.0]])
-    """
-    if fastest == 0:
-        return np.ones((1, num_symbols)), np.ones((1, 1))
-    speeds = fastest * np.linspace(0, 1, _NUM_SPEEDS) ** 1.5
-    time = np.arange(num_symbols)
-    correlations = [jakes(speed, time, time) for speed in speeds]
-    _, vectors = np.linalg.eigh(np.mean(correlations, axis=0))
-    vectors = vectors[:, ::-1]
-    powers = np.array([np.diag(vectors.T @ r @ vectors) for r in correlations]) / num_symbols
-    left = 1 - np.cumsum(powers[-1])
-    number = int(np.argmax(left < _LEFT_OUT)) + 1
-    return vectors[:, :number].T * np.sqrt(num_symbols), powers[:, :number] + _FLOOR
-
-
 def _posterior(gram: Tensor, z: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Means ``[.., k, A]``, how far determined ``[.., k]``, and the trace of the covariance."""
     scale = ops.cast(ops.sqrt(prior), "complex128")
@@ -227,6 +226,22 @@ def _posterior(gram: Tensor, z: Tensor, prior: Tensor) -> tuple[Tensor, Tensor, 
     root = root * scale[..., None, :]
     mean = _backend.adjoint_product(root, root @ z)
     return mean, 1.0 - left, ops.sum(prior * left, axis=-1)
+
+
+def _curved(response: Tensor, x: Tensor, unsure: Tensor, noise: Tensor) -> Tensor:
+    """Curvature ``[B]`` of the misfit along a step whose response is ``[B, A, S, M, K]``."""
+    seen = ops.sum(x[:, None] * response, axis=2)
+    misfit = ops.sum(_backend.power(seen) / noise[:, None], axis=(1, 2, 3))
+    return misfit + ops.sum(unsure[:, None] * _backend.power(response), axis=(1, 2, 3, 4))
+
+
+def _length(step: Tensor, gram: Tensor, prior: Tensor, curved: Tensor) -> Tensor:
+    """The best share ``[B, 1, 1, 1, 1]`` of a step ``[B, S, Q, k, A]`` by Jacobi's method."""
+    axes = (1, 2, 3, 4)
+    own = ops.sum(_backend.power(step) / (prior[..., None] + 1e-300), axis=axes)
+    alone = ops.sum(ops.real(ops.conj(step) * (gram @ step)), axis=axes)
+    length = (alone + own + 1e-300) / (curved + own + 1e-300)
+    return ops.cast(length, "complex128")[:, None, None, None, None]
 
 
 def _at(values: Tensor, chosen: Tensor) -> Tensor:

@@ -63,7 +63,9 @@ RECEIVERS: dict[str, Receiver] = {
     "wiener": Receiver(
         identified_wiener, "identified taps, Wiener in time", revision=2, requires=fits_the_symbol
     ),
-    "iterative": Receiver(iterative, "iterative, decoded data as pilots", requires=has_codewords),
+    "iterative": Receiver(
+        iterative, "iterative, decoded data as pilots", revision=2, requires=has_codewords
+    ),
     "detector_ls": Receiver(detector, "fixed-pole detector, LS", requires=estimate_is_possible),
     "detector_perfect": Receiver(
         partial(detector, estimate="perfect"),

@@ -8,15 +8,24 @@ from typing import Literal
 import tensorflow as tf
 from sionna.phy.ofdm import LMMSEEqualizer
 
-from rx_fixedpole.receivers import IterativeReceiver, WienerEqualizer
+from rx_fixedpole import poles
+from rx_fixedpole.receivers import (
+    AutoReceiver,
+    FixedPoleEqualizer,
+    IterativeReceiver,
+    WienerEqualizer,
+)
+from rx_fixedpole.receivers.iterative import Equalizer
 from sims.link import Link, Slots
 from sims.link.coding import Codec
 from sims.receivers.base import COUNT, Options
 from sims.receivers.estimated import fixed_pole_block
+from sims.receivers.ours import can_be_trained
 from sims.receivers.pusch import is_pusch
 from sims.scenario import Scenario
 
-FirstPass = Literal["wiener", "lmmse"]
+FirstPass = Literal["wiener", "lmmse", "trained", "auto"]
+NUM_POLES = 8
 
 
 def has_codewords(scenario: Scenario, options: Options) -> str | None:
@@ -25,6 +34,8 @@ def has_codewords(scenario: Scenario, options: Options) -> str | None:
         return "needs a code, whose decoder tells the data"
     if is_pusch(scenario, options) is None:
         return "needs a codeword a stream, not one over all layers"
+    if options["first"] == "trained":
+        return can_be_trained(scenario, {"num_poles": NUM_POLES, "window": None, "tracking": False})
     return None
 
 
@@ -41,8 +52,8 @@ def iterative(
         link: the link to receive on.
         num_passes: detections of a slot; 1 is the first pass alone.
         num_iter: iterations of the decoder between two passes; None: as many as after the last.
-        first: the first pass, the Wiener equalizer in time or a one-tap LMMSE detector, both with
-            the fixed-pole channel estimate.
+        first: the first pass: the Wiener equalizer in time or a one-tap LMMSE detector, both with
+            the fixed-pole channel estimate, the trained equalizer, or the best of these by slot.
 
     Returns:
         (slots) -> llr.
@@ -55,7 +66,7 @@ def iterative(
         link.stream_management,
         codec.encoder,
         constellation=link.constellation,
-        first=_wiener(link) if first == "wiener" else _lmmse(link),
+        first=FIRST_PASSES[first](link),
         num_passes=num_passes,
         num_iter=num_iter or link.scenario.num_decoder_iterations,
         l_min=link.l_min,
@@ -74,7 +85,7 @@ def _wiener(link: Link) -> WienerEqualizer:
     )
 
 
-def _lmmse(link: Link) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+def _lmmse(link: Link) -> Equalizer:
     """The first pass of `fixed_pole_lmmse`, at its FFT window offset."""
     estimate = fixed_pole_block(link)
     equalizer = LMMSEEqualizer(link.resource_grid, link.stream_management, precision=link.precision)
@@ -84,3 +95,31 @@ def _lmmse(link: Link) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.T
         return equalizer(y, *estimate(y, no), no)
 
     return receive
+
+
+def _trained(link: Link) -> FixedPoleEqualizer:
+    return FixedPoleEqualizer(
+        link.resource_grid,
+        link.stream_management,
+        poles=poles.ring(NUM_POLES),
+        l_min=link.l_min,
+        precision=link.precision,
+    )
+
+
+def _auto(link: Link) -> AutoReceiver:
+    return AutoReceiver(
+        link.resource_grid,
+        link.stream_management,
+        l_min=link.l_min,
+        l_max=link.l_max,
+        precision=link.precision,
+    )
+
+
+FIRST_PASSES: dict[FirstPass, Callable[[Link], Equalizer]] = {
+    "wiener": _wiener,
+    "lmmse": _lmmse,
+    "trained": _trained,
+    "auto": _auto,
+}
