@@ -146,19 +146,19 @@ class Synthesis:
             covariance of these, ``[streams, pairs of functions]``, among kinds and pairs of parts;
             the last place is for what there is not.
         """
-        model, (num_streams, num_functions) = self._model, self._order.shape
+        model, num_streams = self._model, self._order.shape[0]
         found: dict[tuple[int, int, int], tuple[int, tuple[int, int]]] = {}
         for j, kind in enumerate(model.kind):
             for s in np.unique(model.stream[j][model.real[j]]):
                 own = np.flatnonzero(model.real[j] & (model.stream[j] == s))
                 for a, b in itertools.combinations_with_replacement(own, 2):
-                    functions = model.function[j, a], model.function[j, b]
-                    found[int(s), *map(int, functions)] = int(kind), (int(a), int(b))
+                    p, q = int(model.function[j, a]), int(model.function[j, b])
+                    found[int(s), p, q] = int(kind), (int(a), int(b))
         parts = sorted({pair for _, pair in found.values()})
         functions = sorted({(p, q) for _, p, q in found})
         places = np.full((num_streams, len(functions)), len(model.example) * len(parts))
-        for (s, *pair), (kind, own) in found.items():
-            places[s, functions.index(tuple(pair))] = kind * len(parts) + parts.index(own)
+        for (s, p, q), (kind, own) in found.items():
+            places[s, functions.index((p, q))] = kind * len(parts) + parts.index(own)
         return parts, functions, places
 
     def _left_open(self, prior: Prior) -> Tensor:
