@@ -13,6 +13,7 @@ from scipy.special import j0
 from rx_fixedpole.receivers.doppler import doppler_table
 from rx_fixedpole.receivers.evidence import Evidence, Prior
 from rx_fixedpole.receivers.lags import delays
+from rx_fixedpole.receivers.leftover import Leftover
 from rx_fixedpole.receivers.pilots import pilot_groups
 from rx_fixedpole.receivers.pole_model import pole_model
 from rx_fixedpole.receivers.synthesis import Synthesis
@@ -323,36 +324,117 @@ class TestEvidence:
 
 
 class TestSynthesis:
-    @pytest.mark.parametrize("name", ["comb", "guards"])
+    @pytest.mark.parametrize("name", GRIDS)
     def test_mean_and_variance(self, name):
         s = slot(name)
         synthesis = Synthesis(s.model, s.table, s.grid, "complex128")
         posterior = s.evidence.posterior(s.z, s.gram, s.prior, s.no)
-        # So many antennas that the powers are known, which the variance accounts for
-        mean = tf.tile(tf.transpose(posterior.mean[:, 0], (0, 4, 1, 2, 3)), (1, 50, 1, 1, 1))
+        mean = tf.transpose(posterior.mean[:, 0], (0, 4, 1, 2, 3))
         num_users, num_symbols = int(s.grid.num_tx), int(s.grid.num_ofdm_symbols)
         angle = np.linspace(-1, 1, num_symbols) * np.arange(1, num_users + 1)[:, None]
         turn = np.exp(1j * angle)[None]
-        h, variance = synthesis(mean, posterior, s.prior, tf.constant(turn))
+        missing = np.arange(1, num_users + 1) / 10
+        h, variance = synthesis(mean, posterior, s.prior, *map(tf.constant, (turn, missing[None])))
         subcarriers = np.asarray(s.grid.effective_subcarrier_ind)
         expected_h = np.zeros(h.shape[2:], complex)
         expected = np.zeros(variance.shape[1:])
         speeds = s.prior.speeds[0].numpy()
         weights = np.einsum("uv,vmq->umq", speeds, s.table.interpolation)
         for j in range(len(s.model.kind)):
-            (stream,), (user,), (q,) = s.model.stream[j], s.model.user[j], s.model.function[j]
             covariance, coefficients, _ = oracle(s, j)
-            lags = s.prior.chosen[0, user].numpy()
-            ramps = (s.model.delays.response(subcarriers) * s.model.shift[j])[:, lags]
-            taken = weights[user, :, q]
-            response = ramps @ coefficients[:, 0]
-            expected_h[stream] += (taken * turn[0, user])[:, None] * response
-            spread = np.sum((ramps @ covariance) * ramps.conj(), axis=1).real
-            expected[stream] += taken[:, None] ** 2 * spread
+            # From the coefficients of a block to each stream that it holds
+            for stream in np.unique(s.model.stream[j]):
+                parts = []
+                for st, user, q in zip(
+                    s.model.stream[j], s.model.user[j], s.model.function[j], strict=True
+                ):
+                    lags = s.prior.chosen[0, user].numpy()
+                    ramps = (s.model.delays.response(subcarriers) * s.model.shift[j])[:, lags]
+                    parts.append((st == stream) * weights[user, :, q, None, None] * ramps)
+                seen = np.concatenate(parts, axis=-1)  # [M, K, I k]
+                angles = turn[0, stream // int(s.grid.num_streams_per_tx)]
+                expected_h[stream] += angles[:, None] * (seen @ coefficients[:, 0])
+                expected[stream] += np.sum((seen @ covariance) * seen.conj(), axis=-1).real
         per_user = int(s.grid.num_streams_per_tx)
         for stream in range(len(expected)):
             user = stream // per_user
-            open_ = speeds[user] @ s.table.unknown * np.sum(s.prior.delays[0, user])
+            share = np.exp(speeds[user] @ np.log(s.table.unknown + 1e-6)) - 1e-6
+            open_ = share * np.sum(s.prior.delays[0, user]) + missing[user]
             expected[stream] += open_[:, None]
         np.testing.assert_allclose(h[0, 0], expected_h, atol=1e-10)
         np.testing.assert_allclose(variance[0], expected, rtol=1e-4)
+
+    @pytest.mark.parametrize("name", ["comb", "not_orthogonal"])
+    @pytest.mark.parametrize("row", [0, 14, 26])
+    def test_the_variance_is_that_of_a_gaussian_process(self, name, row):
+        """Paths with Jakes' correlation, of known powers and speed, conditioned on the pilots."""
+        s = slot(name)
+        num_users, symbols = int(s.grid.num_tx), np.array([1, 3])
+        speeds = np.tile(np.eye(len(s.table.powers))[row], (1, num_users, 1))
+        ones = tf.ones([1, num_users, 1], tf.float64)
+        prior = s.prior._replace(speeds=tf.constant(speeds), beams=ones)
+        posterior = s.evidence.posterior(s.z, s.gram, prior, s.no)
+        mean = tf.transpose(posterior.mean[:, 0], (0, 4, 1, 2, 3))
+        num_symbols = int(s.grid.num_ofdm_symbols)
+        still = tf.ones([1, num_users, num_symbols], tf.complex128)
+        none = tf.zeros([1, num_users], tf.float64)
+        synthesis = Synthesis(s.model, s.table, s.grid, "complex128")
+        _, variance = synthesis(mean, posterior, prior, still, none)
+        subcarriers = np.asarray(s.grid.effective_subcarrier_ind)
+        speed = 3.8317 / 2 * (row / 32) ** 1.5
+        time = j0(speed * np.abs(np.subtract.outer(np.arange(5), np.arange(5))))
+        # What little power even a standing channel is granted besides
+        time[symbols, symbols] += 2e-5
+        sent = np.zeros((num_users, num_symbols * 32), complex)
+        for group in pilot_groups(s.grid):
+            sent[group.streams[:, None], group.elements] = group.targets.T
+        pilots = np.flatnonzero(np.any(sent != 0, axis=0))
+        covariances = []
+        for u in range(num_users):
+            ramps = s.model.delays.response(subcarriers)[:, s.prior.chosen[0, u].numpy()]
+            along = (ramps * s.prior.delays[0, u].numpy()) @ ramps.conj().T
+            covariances.append(np.kron(time, along))
+        seen = sum(
+            x[pilots, None] * c[np.ix_(pilots, pilots)] * x[pilots].conj()
+            for x, c in zip(sent, covariances, strict=True)
+        )
+        inverse = np.linalg.inv(seen + 0.3 * np.eye(len(pilots)))
+        for u, covariance in enumerate(covariances):
+            cross = covariance[:, pilots] * sent[u, pilots].conj()
+            expected = np.diag(covariance) - np.sum((cross @ inverse) * cross.conj(), axis=1)
+            expected = expected.real.reshape(num_symbols, -1)
+            np.testing.assert_allclose(variance[0, u], expected, rtol=1e-3, atol=1e-4)
+
+
+class TestLeftover:
+    @pytest.mark.parametrize("name", ["comb", "guards"])
+    def test_what_no_chosen_delay_takes_is_told(self, name):
+        """Its power on average, whatever the noise; nothing where there is nothing."""
+        s = slot(name)
+        num_ant, no, num_users = 600, 0.3, int(s.grid.num_tx)
+        leftover = Leftover(s.model, s.table, num_users)
+        speeds = np.tile(np.eye(len(s.table.powers))[0], (1, num_users, 1))
+        prior = s.prior._replace(speeds=tf.constant(speeds))
+        lags = s.model.delays.lags
+        for power in (0.0, 0.5):
+            z = []
+            for j in range(len(s.model.kind)):
+                matched, user = s.model.matched[j, :, 0], s.model.user[j, 0]
+                time = s.table.powers[0, s.model.function[j, 0]]
+                chosen = s.prior.chosen[0, user].numpy()
+                own = complex_normal(j, len(chosen), num_ant) * np.sqrt(
+                    s.prior.delays[0, user].numpy()[:, None] * time / 2
+                )
+                far = np.argmax(np.min(np.abs(lags[:, None] - lags[chosen]), axis=1))
+                other = complex_normal(j + 50, num_ant) * np.sqrt(power * time / 2)
+                y = matched.conj()[:, chosen] @ own + matched.conj()[:, far, None] * other
+                y = y + complex_normal(j + 90, len(y), num_ant) * np.sqrt(no / 2)
+                z.append(matched.T @ y)
+            z = np.transpose(np.array(z), (2, 0, 1))[None, :, :, None]
+            at = s.prior.chosen.numpy()[0, s.model.user[:, 0]]
+            own = np.take_along_axis(z[0, :, :, 0], at[None], axis=-1)
+            own = tf.constant(np.transpose(own, (1, 2, 0))[None, None, :, None])
+            posterior = s.evidence.posterior(own, s.gram, prior, s.no)
+            mean = tf.transpose(posterior.mean[:, 0], (0, 4, 1, 2, 3))
+            found = leftover(tf.constant(z), mean, posterior, prior, s.no)
+            np.testing.assert_allclose(found[0], power, atol=0.02 + 0.12 * power)

@@ -17,6 +17,7 @@ from .drift import Drift
 from .evidence import Evidence, Posterior, Prior
 from .lags import delays
 from .layout import noise_variance
+from .leftover import Leftover
 from .pilots import pilot_groups
 from .pole_model import pole_model
 from .synthesis import Synthesis
@@ -121,6 +122,7 @@ class FixedPoleChannelEstimator(Block):
         num_tx = int(resource_grid.num_tx)
         self._profile = DelayProfile(self._model, num_tx)
         self._evidence = Evidence(self._model, table, num_tx)
+        self._leftover = Leftover(self._model, table, num_tx)
         self._drift = Drift(self._model, table, symbols, self._num_symbols, shifting)
         self._synthesis = Synthesis(self._model, table, resource_grid, self._dtype)
 
@@ -176,7 +178,7 @@ class FixedPoleChannelEstimator(Block):
         powers, chosen = ops.top_k(ops.where(found, profile, ops.zeros_like(profile)), size)
         at = ops.take(chosen, self._model.user, axis=1)[:, None]
         at = at + ops.zeros_like(ops.cast(ops.real(z[..., :1]), at.dtype))
-        z = ops.take_along_axis(z, at, axis=-1)
+        everywhere, z = z, ops.take_along_axis(z, at, axis=-1)
         ones = ops.ones_like(powers[..., :1])
         prior = Prior(chosen, powers, ones * _backend.constant(self._speeds, "float64"), ones)
         gram = self._evidence.gram(chosen)
@@ -187,7 +189,8 @@ class FixedPoleChannelEstimator(Block):
         else:
             posterior = self._evidence.posterior(shared, gram, prior, no)
             mean = ops.transpose(posterior.mean[:, 0], (0, 4, 1, 2, 3))
-        return self._synthesis(mean, posterior, prior, turn)
+        missing = self._leftover(everywhere, mean, posterior, prior, no)
+        return self._synthesis(mean, posterior, prior, turn, missing)
 
     def _learned(
         self, z: Tensor, gram: Tensor, prior: Prior, no: Tensor, energy: Tensor

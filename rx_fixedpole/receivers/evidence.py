@@ -211,16 +211,29 @@ class Evidence:
 
     def gram(self, chosen: Tensor) -> Tensor:
         """``F^H F`` of every kind at the chosen delays, complex128 ``[B, C, I k, I k]``."""
-        constant = self._model.gram
-        num_kinds, size, _, num_lags, _ = constant.shape
         user = self._model.user[self._model.example]
-        lag = ops.cast(ops.take(chosen, user, axis=1), "int32")  # [B, C, I, k]
-        pair = lag[..., None, None] * num_lags + lag[:, :, None, None]  # [B, C, I, k, I, k]
-        place = np.arange(num_kinds * size * size).reshape(num_kinds, size, 1, size, 1)
-        place = (place * num_lags**2).astype(np.int32)
-        flat = _backend.constant(constant.reshape(-1), "complex128")
-        gram = ops.take(flat, pair + place)
-        return ops.reshape(gram, (-1, num_kinds, size * chosen.shape[-1], size * chosen.shape[-1]))
+        return inner_products(self._model, ops.take(chosen, user, axis=1), chosen)
+
+
+def inner_products(model: PoleModel, rows: Tensor, chosen: Tensor) -> Tensor:
+    """``F^H F`` of every kind between delays and the chosen ones.
+
+    Args:
+        model: what pilots see.
+        rows: delays of every part, int ``[B or 1, C, I, r]``.
+        chosen: of every user, int ``[B, U, k]``.
+
+    Returns:
+        Complex128 ``[B, C, I r, I k]``.
+    """
+    num_kinds, size, _, num_lags, _ = model.gram.shape
+    lag = ops.cast(ops.take(chosen, model.user[model.example], axis=1), "int32")  # [B, C, I, k]
+    row = ops.cast(rows, "int32")[..., None, None] * num_lags
+    place = np.arange(num_kinds * size * size).reshape(num_kinds, size, 1, size, 1)
+    place = row + lag[:, :, None, None] + (place * num_lags**2).astype(np.int32)
+    flat = _backend.constant(model.gram.reshape(-1), "complex128")
+    shape = (-1, num_kinds, size * rows.shape[-1], size * chosen.shape[-1])
+    return ops.reshape(ops.take(flat, place), shape)
 
 
 def _membership(index: np.ndarray, real: np.ndarray, count: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,8 @@ from .pole_model import PoleModel
 
 # Subcarriers on which the error variance is worked out; it is smooth between them.
 _ERROR_POINTS = 32
-# Powers learnt from one observation of each delay are off by so much that the posterior variance
-# understates the error by this share [measured]; it falls with the square of their number.
-_UNSURE = 0.25
+# Share of the power below which what motion leaves open does not matter.
+_NEGLIGIBLE = 1e-6
 
 
 class Synthesis:
@@ -47,6 +47,8 @@ class Synthesis:
         self._order = np.full((num_streams, num_functions), missing)
         places = np.arange(missing).reshape(model.real.shape)
         self._order[model.stream[model.real], model.function[model.real]] = places[model.real]
+        self._pairs, self._together, self._covariances = self._paired()
+        self._open = np.log(table.unknown + _NEGLIGIBLE)
         points = np.linspace(0, len(subcarriers) - 1, _ERROR_POINTS)
         self._points = np.unique(points.round().astype(int))
         columns = np.arange(len(subcarriers))
@@ -59,7 +61,7 @@ class Synthesis:
         return self._num_users, self._per_user, self._num_symbols, self._ramps.shape[1]
 
     def __call__(
-        self, mean: Tensor, posterior: Posterior, prior: Prior, turn: Tensor
+        self, mean: Tensor, posterior: Posterior, prior: Prior, turn: Tensor, missing: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The channel ``[B, A, streams, M, K]`` and its error variance, the antennas' mean.
 
@@ -67,6 +69,7 @@ class Synthesis:
             mean: coefficients, complex128 ``[B, A, J, I, k]``.
             posterior, prior: what they come from.
             turn: common turn of every OFDM symbol, complex128 ``[B, U, M]``.
+            missing: power of what the chosen delays leave out, float64 ``[B, U]``.
         """
         num_functions = self._order.shape[1]
         weights = prior.speeds @ _real(
@@ -78,7 +81,9 @@ class Synthesis:
         h_hat = ops.cast(ops.take(moved, self._user, axis=1), self._dtype) @ response
         shape = (-1, len(self._user), self._num_symbols, mean.shape[1], self._ramps.shape[1])
         h_hat = ops.transpose(ops.reshape(h_hat, shape), (0, 3, 1, 2, 4))
-        return h_hat, self._error(posterior, prior, ops.take(weights, self._user, axis=1), mean)
+        error = self._variance(posterior, prior, ops.take(weights, self._user, axis=1))
+        left = ops.take(self._left_open(prior) + missing[..., None], self._user, axis=1)
+        return h_hat, ops.cast(error + left[..., None], _backend.REAL_OF[self._dtype])
 
     def _responses(self, mean: Tensor, prior: Prior) -> Tensor:
         """Response of every stream and function of time, ``[B, streams, Q, A K]``."""
@@ -101,8 +106,13 @@ class Synthesis:
         place = place + (block[:, None, None] * shift.shape[1]).astype(np.int32)
         return ops.take(_backend.constant(shift.reshape(-1), "complex128"), place)
 
-    def _error(self, posterior: Posterior, prior: Prior, weights: Tensor, mean: Tensor) -> Tensor:
-        """Posterior variance ``[B, streams, M, K]`` of the channel, and what motion leaves open."""
+    def _variance(self, posterior: Posterior, prior: Prior, weights: Tensor) -> Tensor:
+        """Posterior variance of the channel, float64 ``[B, streams, M, K]``.
+
+        Args:
+            posterior, prior: of the coefficients.
+            weights: from functions of time to OFDM symbols, float64 ``[B, streams, M, Q]``.
+        """
         model, size = self._model, prior.chosen.shape[-1]
         user = model.user[model.example]
         kinds, parts = user.shape
@@ -112,26 +122,53 @@ class Synthesis:
         shift = ops.conj(self._shift(prior.chosen, user, model.example))
         root = ops.reshape(posterior.root, (-1, *posterior.root.shape[1:4], parts, size))
         root = ops.transpose(root, (0, 1, 2, 4, 3, 5)) * shift[:, None, :, :, None, :]
-        error = ops.sum(_backend.power(ops.cast(root, self._dtype) @ ramps), axis=-2)
-        error = ops.reshape(ops.mean(error, axis=1), (-1, kinds * parts, len(self._points)))
-        places = np.append((model.kind[:, None] * parts + np.arange(parts)).reshape(-1), 0)
-        heard = (self._order < model.real.size)[..., None]
-        error = ops.cast(ops.take(error, places[self._order], axis=1), "float64") * _real(heard)
+        root = ops.cast(root, self._dtype) @ ramps  # [B, V, C, I, I k, points]
+        pairs = []
+        for i, j in self._pairs:
+            one, other = root[:, :, :, i], root[:, :, :, j]
+            both = _backend.power(one) if i == j else 2.0 * ops.real(ops.conj(one) * other)
+            pairs.append(ops.mean(ops.sum(both, axis=-2), axis=1))
+        pairs = ops.reshape(ops.stack(pairs, axis=2), (-1, kinds * len(pairs), len(self._points)))
+        pairs = ops.cast(ops.pad(pairs, [(0, 0), (0, 1), (0, 0)]), "float64")
+        first, second = np.transpose(self._together)
+        weights = ops.take(weights, first, axis=-1) * ops.take(weights, second, axis=-1)
         # In double precision: TensorFlow's single-precision product (oneDNN) overruns its memory
         # where a stack of matrices meets one matrix.
-        error = (weights**2 @ error) @ _real(self._hats)
-        unknown = prior.speeds @ _real(self._table.unknown)
-        unknown = unknown * ops.sum(prior.delays, axis=-1, keepdims=True)
-        error = error * self._unsure(prior, mean.shape[1])
-        error = error + ops.take(unknown, self._user, axis=1)[..., None]
-        return ops.cast(error, _backend.REAL_OF[self._dtype])
+        return (weights @ ops.take(pairs, self._covariances, axis=1)) @ _real(self._hats)
 
-    def _unsure(self, prior: Prior, num_ant: int) -> Tensor:
-        """Factor ``[B, streams, 1, 1]`` on the variance for powers learnt from few observations."""
-        powers = prior.speeds @ _real(self._table.powers)
-        functions = ops.square(ops.sum(powers, axis=-1)) / ops.sum(ops.square(powers), axis=-1)
-        factor = 1.0 + _UNSURE / ops.square(num_ant * self._per_user * functions)
-        return ops.take(factor, self._user, axis=1)[..., None, None]
+    def _paired(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]], np.ndarray]:
+        """Which covariances a stream's error consists of.
+
+        Functions of time that are solved apart are independent; others have a covariance.
+
+        Returns:
+            Pairs of parts of a block, pairs of functions of time, and the place of each stream's
+            covariance of these, ``[streams, pairs of functions]``, among kinds and pairs of parts;
+            the last place is for what there is not.
+        """
+        model, num_streams = self._model, self._order.shape[0]
+        found: dict[tuple[int, int, int], tuple[int, tuple[int, int]]] = {}
+        for j, kind in enumerate(model.kind):
+            for s in np.unique(model.stream[j][model.real[j]]):
+                own = np.flatnonzero(model.real[j] & (model.stream[j] == s))
+                for a, b in itertools.combinations_with_replacement(own, 2):
+                    p, q = int(model.function[j, a]), int(model.function[j, b])
+                    found[int(s), p, q] = int(kind), (int(a), int(b))
+        parts = sorted({pair for _, pair in found.values()})
+        functions = sorted({(p, q) for _, p, q in found})
+        places = np.full((num_streams, len(functions)), len(model.example) * len(parts))
+        for (s, p, q), (kind, own) in found.items():
+            places[s, functions.index((p, q))] = kind * len(parts) + parts.index(own)
+        return parts, functions, places
+
+    def _left_open(self, prior: Prior) -> Tensor:
+        """Power that no interpolation in time recovers, float64 ``[B, U, M]``.
+
+        It goes with about the fourth power of a speed that few paths tell, so its logarithm is
+        averaged: what fast outliers leave open would outweigh all the others.
+        """
+        share = ops.exp(prior.speeds @ _real(self._open)) - _NEGLIGIBLE
+        return share * ops.sum(prior.delays, axis=-1, keepdims=True)
 
 
 def _real(x: np.ndarray) -> Tensor:

@@ -41,7 +41,7 @@ _ours = partial(Receiver, requires=can_be_trained)
 _learnt = partial(Receiver, slow=True, requires=go_together)
 
 RECEIVERS: dict[str, Receiver] = {
-    "auto": Receiver(auto, "chosen per slot among ours"),
+    "auto": Receiver(auto, "chosen per slot among ours", revision=2),
     "fixed_pole": _ours(fixed_pole, "fixed poles, ring", revision=2),
     "fixed_pole_log": _ours(
         partial(fixed_pole, placement="log_spaced"), "fixed poles, log", revision=2
@@ -56,12 +56,16 @@ RECEIVERS: dict[str, Receiver] = {
         partial(fixed_pole, tracking=True), "fixed poles, moving", revision=2
     ),
     "window": _ours(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
-    "fixed_pole_lmmse": Receiver(fixed_pole_lmmse, "fixed-pole channel estimate, LMMSE"),
+    "fixed_pole_lmmse": Receiver(
+        fixed_pole_lmmse, "fixed-pole channel estimate, LMMSE", revision=2
+    ),
     "fixed_pole_detector": Receiver(
-        partial(detector, estimate="fixed_pole"), "fixed-pole channel estimate and detector"
+        partial(detector, estimate="fixed_pole"),
+        "fixed-pole channel estimate and detector",
+        revision=2,
     ),
     "wiener": Receiver(
-        identified_wiener, "identified taps, Wiener in time", revision=2, requires=fits_the_symbol
+        identified_wiener, "identified taps, Wiener in time", revision=3, requires=fits_the_symbol
     ),
     "iterative": Receiver(
         iterative, "iterative, decoded data as pilots", revision=2, requires=has_codewords
@@ -93,11 +97,13 @@ RECEIVERS: dict[str, Receiver] = {
     "pusch_fixed_pole": Receiver(
         partial(pusch, estimator="fixed_pole"),
         "PUSCHReceiver, fixed-pole estimate",
+        revision=2,
         requires=is_pusch,
     ),
     "pusch_fixed_pole_detector": Receiver(
         partial(pusch, estimator="fixed_pole", detector="fixed_pole"),
         "PUSCHReceiver, fixed-pole estimate and detector",
+        revision=2,
         requires=is_pusch,
     ),
     "pusch_perfect": Receiver(
