@@ -21,15 +21,16 @@ from .demodulation import demodulate, window_start
 from .equalizer import FixedPoleEqualizer
 from .estimator import FixedPoleChannelEstimator
 from .frontend import FEWEST_PILOTS_PER_FEATURE
+from .held_out import PilotSymbols
 from .layout import StreamLayout, antenna_noise, noise_variance
-from .residual import PilotResidual
+from .pilots import grid_elements
 from .wiener import WienerEqualizer
 
 PARTS = ("lmmse", "detector", "wiener", "trained", "moving")
 NUM_POLES = 8
-# Standard deviations by which the noise on the pilots must exceed the thermal one for a slot to
-# be equalized in time: an estimate that leaves nothing else cannot be improved upon.
-EXCESS = 2.0
+# Pilot symbols from which on whole ones are left out too: of two, one would have to foretell the
+# other, which data between them never ask of anyone.
+FEWEST_SYMBOLS = 3
 
 
 class AutoReceiver(Block):
@@ -40,8 +41,9 @@ class AutoReceiver(Block):
 
     with the rate I and the factor :math:`\rho` that each receiver's errors on pilots it has not
     seen give it (:mod:`rx_fixedpole.receivers.choice`). These errors come in closed form from the
-    fits to all pilots, so that nothing is fitted twice: leave-one-out errors of the trained
-    equalizers and of the channel estimate (:mod:`.held_out`). The parts are
+    fits to all pilots, so that nothing is fitted twice: those of the trained equalizers and of
+    the channel estimate without each pilot (:mod:`.held_out`) and, where three or four symbols
+    have pilots on the same subcarriers, without each of these symbols. The parts are
 
     * ``"lmmse"``: :class:`FixedPoleChannelEstimator`, then linear MMSE on each resource element;
     * ``"detector"``: the same estimate, then the equalizer of :class:`FixedPoleDetector`;
@@ -120,7 +122,6 @@ class AutoReceiver(Block):
         self._grid, self._parts = resource_grid, parts
         self._pilots = CommonPilots(resource_grid)
         self._layout = StreamLayout(resource_grid, stream_management)
-        self._residual = PilotResidual(resource_grid)
         taps = (None, None) if l_max is None else (self._l_min, l_max)
         self._estimator = FixedPoleChannelEstimator(
             resource_grid, l_min=taps[0], l_max=taps[1], precision=precision
@@ -137,7 +138,11 @@ class AutoReceiver(Block):
                 l_min=self._l_min,
                 precision=precision,
             )
-        symbols = np.unique(self._pilots.elements // int(resource_grid.fft_size))
+        occupied = np.asarray(resource_grid.effective_subcarrier_ind)
+        places = np.searchsorted(grid_elements(resource_grid), self._pilots.elements)
+        self._symbols = PilotSymbols(places, len(occupied))
+        num_symbols = len(self._symbols.symbols)
+        self._without = num_symbols >= FEWEST_SYMBOLS and self._estimator.leaves_symbols_out
         self._trained = [
             FixedPoleEqualizer(
                 resource_grid,
@@ -148,7 +153,7 @@ class AutoReceiver(Block):
                 precision=precision,
             )
             for part in parts
-            if part == "trained" or part == "moving" and len(symbols) > 1
+            if part == "trained" or part == "moving" and num_symbols > 1
         ]
         self._on_grid = {
             rejecting: _backend.compile(self._grid_candidates(rejecting))
@@ -159,6 +164,7 @@ class AutoReceiver(Block):
         return GridCandidates(
             self._grid,
             self._pilots,
+            self._symbols,
             self._layout,
             white="lmmse" in self._parts or not rejecting,
             coloured=rejecting,
@@ -178,10 +184,12 @@ class AutoReceiver(Block):
         thermal = noise_variance(no, tuple(y.shape[:3]), real)
         thermal = thermal + 0 * ops.reshape(ops.real(y[:, :, 0, 0]), (-1,))
         spectra = demodulate(y, self._grid, self._l_min, self._start)
-        h_hat, err_var = self._estimator(spectra, ops.reshape(thermal, (-1, y.shape[1])))
+        estimate = self._estimator.leaving_symbols_out if self._without else self._estimator
+        h_hat, err_var, *without = estimate(spectra, ops.reshape(thermal, (-1, y.shape[1])))
         on_grid = self._on_grid[num_ant > 1 and True in self._on_grid]
-        found = [Candidate(*c) for c in on_grid(spectra, h_hat, err_var, per_antenna)]
-        excess = self._excess(spectra, h_hat, err_var, thermal, num_ant)
+        found, excess = on_grid(spectra, h_hat, err_var, per_antenna, without)
+        found = [Candidate(*c) for c in found]
+        excess = ops.any(ops.reshape(excess, (-1, self._layout.num_rx)), axis=-1)
         always = ops.ones_like(excess)
         in_time = self._in_time(num_ant)
         allowed = [always] * len(found) + [excess] * len(in_time)
@@ -210,16 +218,17 @@ class AutoReceiver(Block):
         first: tuple[Tensor, Tensor],
     ) -> list[Candidate]:
         """Their candidates, or as many that nobody will take if no slot needs them."""
-        pilots, layout = self._pilots, self._layout
+        common = self._pilots, self._layout, y
+        leaving = (self._symbols, self._estimator) if self._without else ()
 
         def run() -> list[Tensor]:
             found: list[Tensor] = []
             for part in parts:
                 if isinstance(part, WienerEqualizer):
-                    found += wiener_candidate(part, pilots, layout, y, no, first)
+                    found += wiener_candidate(part, *common, no, first, *leaving)
                 else:
                     noise = ops.reshape(no, (-1, y.shape[1]))
-                    found += trained_candidate(part, pilots, layout, y, noise)
+                    found += trained_candidate(part, *common, noise, self._without)
             return found
 
         def skip() -> list[Tensor]:
@@ -228,19 +237,6 @@ class AutoReceiver(Block):
         flat = ops.cond(ops.any(excess), run, skip)
         width = len(Candidate._fields)
         return [Candidate(*flat[i : i + width]) for i in range(0, len(flat), width)]
-
-    def _excess(
-        self, spectra: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor, num_ant: int
-    ) -> Tensor:
-        """Whether a receiver's pilots show more than thermal noise, bool ``[B]``."""
-        rows = (-1, num_ant, spectra.shape[3] * spectra.shape[4])
-        err_var = err_var + ops.zeros_like(ops.real(h_hat))
-        shape = (-1, num_ant, self._layout.num_streams, *h_hat.shape[5:])
-        h_hat, err_var = (ops.reshape(x, shape) for x in (h_hat, err_var))
-        seen = self._residual.variance(ops.reshape(spectra, rows), h_hat, err_var)
-        edge = 1.0 + EXCESS / np.sqrt(num_ant * len(self._pilots.elements))
-        more = ops.mean(seen, axis=-1) > float(edge) * no
-        return ops.any(ops.reshape(more, (-1, self._layout.num_rx)), axis=-1)
 
     def _checked(self, y: Tensor) -> Tensor:
         """``y`` in this precision, or an error that names what does not fit."""

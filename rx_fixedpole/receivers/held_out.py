@@ -9,6 +9,10 @@ matrix: with one stream heard on a pilot, :math:`\mathrm{err}\,|x|^2 / N_0` is t
 
 in which the true noise may be anything: the leverage is a property of the fit. The symbol that an
 equalizer of :math:`h_{-p}` finds on the pilot is then as good as one on data.
+
+Without its whole OFDM symbol a pilot tells how well an estimate follows a channel that moves, see
+:mod:`.without_symbol`: a harder question than data ask, as to these the next pilots are nearer.
+The one with all pilots of the symbol but itself is an easier one. Both together come close.
 """
 
 from __future__ import annotations
@@ -39,6 +43,16 @@ class HeldOut:
         self._merged = np.arange(num_elements)
         self._merged[places] = num_elements + np.arange(len(places))
 
+    def leverage(self, err_var: Tensor) -> Tensor:
+        """Of each pilot, real ``[N, P]``, for error variances ``[N, streams, M, K]``."""
+        power = _backend.constant(np.abs(self._sent.T) ** 2, _backend.dtype(err_var))
+        return ops.sum(self.on_pilots(err_var) * power, axis=1)
+
+    def residual(self, y: Tensor, h: Tensor) -> Tensor:
+        """What a channel leaves of the samples on the pilots, ``[N, A, P]``, arguments as below."""
+        sent = _backend.constant(self._sent.T, _backend.dtype(h))
+        return self.on_pilots(y) - ops.sum(self.on_pilots(h) * sent, axis=2)
+
     def __call__(self, y: Tensor, h: Tensor, err_var: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate and error variance, on pilots those of all other pilots.
 
@@ -54,7 +68,7 @@ class HeldOut:
         dtype, real = _backend.dtype(h), _backend.dtype(err_var)
         sent = _backend.constant(self._sent.T, dtype)
         at, err = self.on_pilots(h), self.on_pilots(err_var)
-        error = self.on_pilots(y) - ops.sum(at * sent, axis=2)
+        error = self.residual(y, h)
         leverage = err * _backend.constant(np.abs(self._sent.T) ** 2, real)
         slack = _backend.at_least(1.0 - ops.sum(leverage, axis=1), 1.0 - LARGEST_LEVERAGE)
         step = ops.cast(err / slack[:, None], dtype) * ops.conj(sent)
@@ -70,6 +84,28 @@ class HeldOut:
     def _replaced(self, values: Tensor, on_pilots: Tensor) -> Tensor:
         both = ops.concatenate([_flat(values), on_pilots], axis=-1)
         return ops.reshape(ops.take(both, self._merged, axis=-1), (-1, *values.shape[1:]))
+
+
+class PilotSymbols:
+    """Pilots in tensors that have only the OFDM symbols with pilots.
+
+    Args:
+        places: as above.
+        num_subcarriers: number of occupied subcarriers.
+    """
+
+    def __init__(self, places: np.ndarray, num_subcarriers: int) -> None:
+        symbol = places // num_subcarriers
+        self.symbols, row = np.unique(symbol, return_inverse=True)
+        self._places = row * num_subcarriers + places % num_subcarriers
+
+    def of(self, values: Tensor) -> Tensor:
+        """These symbols ``[..., Mp, K]`` of ``[..., M, K]``."""
+        return ops.take(values, self.symbols, axis=-2)
+
+    def on_pilots(self, values: Tensor) -> Tensor:
+        """Values ``[..., Mp, K]`` on the pilots, ``[..., P]``."""
+        return ops.take(_flat(values), self._places, axis=-1)
 
 
 def _flat(values: Tensor) -> Tensor:

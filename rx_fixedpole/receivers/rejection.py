@@ -58,7 +58,7 @@ class InterferenceRejection:
             ``[B R, num_tx S, M, K]``, complex and real.
         """
         y, h, err_var = self.scaled(y, h_hat, err_var, no)
-        return self.detect(y, h, err_var, self.revealed(y))
+        return self.detect(y, h, err_var, self.revealed(*self.residuals(y)))
 
     def scaled(
         self, y: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor
@@ -83,10 +83,13 @@ class InterferenceRejection:
         h = ops.reshape(h, (-1, num_ant, num_streams, num_symbols, num_subcarriers))
         return y, h, err_var
 
-    def revealed(self, y: Tensor) -> Interference:
-        """What the pilots in samples ``[B R, A, M, K]`` show beside their streams."""
-        num_ant = int(y.shape[1])
-        residuals, slack = self._model.residuals(self.on_pilots(y))
+    def residuals(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """What the fit leaves of the pilots in samples ``[B R, A, M, K]``, and its slack there."""
+        return self._model.residuals(self.on_pilots(y))
+
+    def revealed(self, residuals: Tensor, slack: Tensor) -> Interference:
+        """What pilots with these residuals show beside their streams."""
+        num_ant = int(residuals.shape[1])
         covariance = self._covariance(residuals, slack)
         level = sum(ops.mean(ops.real(covariance[a, a]), axis=-1) for a in range(num_ant)) / num_ant
         return Interference(covariance, level, residuals, slack)
@@ -97,19 +100,19 @@ class InterferenceRejection:
         h: Tensor,
         err_var: Tensor,
         interference: Interference,
-        held_out: tuple[Tensor, Tensor] | None = None,
+        used: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """As a call, of what :meth:`scaled` and :meth:`revealed` give.
 
         Args:
             y, h, err_var, interference: see there.
-            held_out: channel and error variance to detect with instead; what the pilots say of
-                the estimate is that of ``h`` and ``err_var`` all the same.
+            used: samples, channel and error variance to detect with instead, on as many symbols
+                as there may be; what the pilots say of the estimate is that of the others.
         """
         dtype, (covariance, level, _, _) = _backend.dtype(y), interference
-        used = (h, err_var) if held_out is None else held_out
-        error = self._estimation_error(self.on_pilots(y), h, err_var, used[1], level)
-        h = used[0]
+        used = (y, h, err_var) if used is None else used
+        error = self._estimation_error(self.on_pilots(y), h, err_var, used[2], level)
+        y, h = used[:2]
         # From here on antennas and streams lead
         h = self._freed(ops.transpose(h, (1, 2, 0, 3, 4)), covariance, error, level)
         both = ops.concatenate([h, ops.transpose(y, (1, 0, 2, 3))[:, None]], axis=1)
