@@ -9,8 +9,14 @@ import tensorflow as tf
 from rx_fixedpole.receivers import AutoReceiver, FixedPoleEqualizer
 from rx_fixedpole.receivers.candidates import trained_candidate
 from rx_fixedpole.receivers.choice import Candidate, CommonPilots, choose, factor, rate
+from rx_fixedpole.receivers.doppler import doppler_table
+from rx_fixedpole.receivers.evidence import Evidence, Prior
 from rx_fixedpole.receivers.held_out import HeldOut
+from rx_fixedpole.receivers.lags import delays
 from rx_fixedpole.receivers.layout import StreamLayout
+from rx_fixedpole.receivers.pilot_noise import shown
+from rx_fixedpole.receivers.pole_model import pole_model
+from rx_fixedpole.receivers.without_symbol import WithoutSymbol
 from tests.modes import complex_normal
 from tests.test_equalizer import L_MIN, make_grid, management, random_taps, send, wrong_signs
 
@@ -40,6 +46,67 @@ def test_the_held_out_estimate_is_that_of_the_other_pilots():
         expected = posterior(np.delete(np.arange(size), p))
         np.testing.assert_allclose(got[0][0, 0, 0, 0, p], expected[0][p] / no**0.5, atol=1e-10)
         np.testing.assert_allclose(got[1][0, 0, 0, p], expected[1][p] / no, atol=1e-10)
+
+
+@pytest.mark.parametrize(("kind", "symbols"), [("comb", (0, 3, 7)), ("full", (0, 3, 7))])
+def test_a_channel_without_a_symbol_is_that_of_the_other_symbols(kind, symbols):
+    """Posterior of delays with random powers, one of them silent, against a Gaussian process."""
+    rng, no, size, num_ant = np.random.default_rng(0), 0.2, 24, 3
+    grid = make_grid(streams=2, symbols=8, pilot_symbols=symbols, fft=size, cp=4, kind=kind)
+    table = doppler_table(np.array(symbols), 8, moving=True)
+    model = pole_model(grid, delays(grid, 0, 4, 0.5), np.array(symbols), table.functions)
+    without = WithoutSymbol(model, table)
+    assert without.possible == (kind == "comb")
+    if kind != "comb":
+        return
+    count = model.num_lags
+    powers = np.append(rng.random(count - 1), 0.0)
+    speeds = rng.dirichlet(np.ones(len(table.powers)))
+    prior = Prior(
+        tf.range(count)[None, None], tf.constant(powers[None, None]),
+        tf.constant(speeds[None, None]), tf.ones((1, 1, 1), tf.float64),
+    )  # fmt: skip
+    y = complex_normal(1, num_ant, 8 * size)
+    z = np.einsum("ajp,jpik->ajik", y[:, model.elements], model.matched)[None]
+    evidence = Evidence(model, table, 1)
+    gram = evidence.gram(prior.chosen)
+    shared = tf.transpose(tf.constant(z), (0, 2, 3, 4, 1))[:, None]
+    posterior = evidence.posterior(shared, gram, prior, tf.constant([no], tf.float64))
+    got, left = without(tf.constant(z), gram, posterior, prior, tf.constant([no], tf.float64))
+    ramps = model.delays.response(np.arange(size))
+    delay = (ramps * powers) @ ramps.conj().T
+    time = table.functions @ np.diag(speeds @ table.powers) @ table.functions.T
+    pilots = np.asarray(grid.pilot_pattern.pilots).reshape(2, len(symbols), size)
+    for j, (s, m) in enumerate(zip(model.stream[:, 0], model.function[:, 0], strict=True)):
+        mine = np.argwhere((pilots[s] != 0) & (np.arange(len(symbols)) != m)[:, None])
+        sent = pilots[s][tuple(mine.T)]
+        cross = time[m, mine[:, 0]] * delay[:, mine[:, 1]] * sent.conj()
+        covariance = time[np.ix_(*[mine[:, 0]] * 2)] * delay[np.ix_(*[mine[:, 1]] * 2)]
+        covariance = covariance * np.outer(sent, sent.conj()) + no * np.eye(len(mine))
+        gain = cross @ np.linalg.inv(covariance)
+        expected = gain @ y[:, np.array(symbols)[mine[:, 0]] * size + mine[:, 1]].T
+        response = ramps * model.shift[j]
+        np.testing.assert_allclose(response @ got[0, :, j, 0].numpy().T, expected, atol=1e-9)
+        root = left.root[0, 0, model.kind[j]].numpy() @ response.conj().T
+        variance = time[m, m] * np.diag(delay) - np.sum(gain * cross.conj(), axis=1)
+        np.testing.assert_allclose(np.sum(abs(root) ** 2, axis=0), variance.real, atol=1e-9)
+
+
+def test_an_estimate_that_follows_the_interference_is_found_out():
+    """Interference of 30 dB of which leverage leaves next to nothing, and noise alone."""
+    interference = complex_normal(1, 2, 3, 60)
+    power = np.mean(np.abs(interference) ** 2, axis=(1, 2), keepdims=True)
+    interference = interference * np.sqrt(np.array([[[1000.0]], [[1.0]]]) / power)
+    for leverage in (0.2, 0.99):
+        left = tf.constant(np.full((2, 60), leverage))
+        error = tf.constant(interference * (1 - leverage))
+        # The fit of few delays, and the estimate without each pilot, whose leverage is bounded
+        witness = tf.constant(interference * 0.9), tf.constant(np.full((2, 60), 0.9))
+        held_out = error / max(1 - leverage, 0.05)
+        excess, factor = shown(error, held_out, left, witness)
+        assert excess.numpy().tolist() == [True, False]
+        expected = 1 + 0.98 * 24 if leverage > 0.9 else 1.0
+        np.testing.assert_allclose(factor[0], expected, rtol=1e-6)
 
 
 def test_the_better_candidate_is_taken_slot_by_slot():
@@ -78,10 +145,25 @@ def test_errors_on_pilots_are_those_on_data():
 
 
 @pytest.mark.usefixtures("eagerly")
+def test_pilots_alone_and_by_symbols_bracket_the_error_on_data_that_move():
+    """Weights that are a line in time, for a channel that turns by half a circle."""
+    grid = make_grid(symbols=8, pilot_symbols=(1, 3, 4, 6), cp=0)
+    equalizer = FixedPoleEqualizer(grid, management(grid), window=4, l_min=L_MIN, tracking=True)
+    y, _, data = send(grid, random_taps(np.random.default_rng(1), 2, 1, 2), 0.01, batch=20)
+    y = y * np.exp(1j * np.pi * np.arange(y.shape[-1]) / y.shape[-1]).astype(np.complex64)
+    layout = StreamLayout(grid, management(grid))
+    found = trained_candidate(equalizer, CommonPilots(grid), layout, tf.constant(y), 0.01, True)
+    alone, by_symbols = np.mean(np.split(found.power, 2, axis=-1), axis=(1, 2, 3, 4))
+    on_data = np.mean(np.abs(found.x_hat - data) ** 2)
+    assert alone < on_data < by_symbols
+
+
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
-    ("cp", "interference", "expected"), [(6, 0, {0, 1}), (6, 3, {3}), (0, 0, {2, 3})]
+    ("cp", "interference", "l_max", "expected"),
+    [(6, 0, 6, {0, 1}), (6, 3, 6, {3}), (6, 3, None, {3}), (0, 0, 6, {2, 3})],
 )
-def test_it_takes_what_the_slot_needs(cp, interference, expected):
+def test_it_takes_what_the_slot_needs(cp, interference, l_max, expected):
     """Thermal noise alone, an interferer far above it that no model knows, no prefix."""
     grid = make_grid(symbols=8, pilot_symbols=(1, 5), fft=64, cp=cp)
     taps = random_taps(np.random.default_rng(2), 4, 1, 4)
@@ -89,7 +171,7 @@ def test_it_takes_what_the_slot_needs(cp, interference, expected):
     y, _, data = send(grid, taps, no, batch=6, seed=3)
     signature = complex_normal(4, 4)[:, None] * interference
     y = y + (signature * complex_normal(5, *y.shape[:2], 1, y.shape[-1])).astype(y.dtype)
-    receiver = AutoReceiver(grid, management(grid), l_min=L_MIN, l_max=6)
+    receiver = AutoReceiver(grid, management(grid), l_min=L_MIN, l_max=l_max)
     x_hat, no_eff, best = receiver.chosen(y, no)
     chosen = best.numpy()
     assert np.mean([c in expected for c in chosen]) >= 0.5, chosen
