@@ -21,15 +21,13 @@ from .demodulation import demodulate, window_start
 from .equalizer import FixedPoleEqualizer
 from .estimator import FixedPoleChannelEstimator
 from .frontend import FEWEST_PILOTS_PER_FEATURE
-from .held_out import PilotSymbols
 from .layout import StreamLayout, antenna_noise, noise_variance
-from .pilots import grid_elements
 from .wiener import WienerEqualizer
 
 PARTS = ("lmmse", "detector", "wiener", "trained", "moving")
 NUM_POLES = 8
-# Pilot symbols from which on whole ones are left out too: of two, one would have to foretell the
-# other, which data between them never ask of anyone.
+# Pilot symbols from which on trained weights are judged by whole ones. Without one of two, weights
+# that move are not determined, and those that do not must serve a time farther off than any data.
 FEWEST_SYMBOLS = 3
 
 
@@ -41,9 +39,12 @@ class AutoReceiver(Block):
 
     with the rate I and the factor :math:`\rho` that each receiver's errors on pilots it has not
     seen give it (:mod:`rx_fixedpole.receivers.choice`). These errors come in closed form from the
-    fits to all pilots, so that nothing is fitted twice: those of the trained equalizers and of
-    the channel estimate without each pilot (:mod:`.held_out`) and, where three or four symbols
-    have pilots on the same subcarriers, without each of these symbols. The parts are
+    fits to all pilots, so that nothing is fitted twice: of a channel estimate without each pilot
+    (:mod:`.held_out`), of trained weights without the whole OFDM symbol of a pilot where three or
+    more symbols have pilots, as weights that are constant or a line in time fit pilot symbols
+    better than what is between them. An estimate knows the channel's correlation in time and
+    would lose without a symbol what data, to which the next pilots are nearer, never lack. The
+    parts are
 
     * ``"lmmse"``: :class:`FixedPoleChannelEstimator`, then linear MMSE on each resource element;
     * ``"detector"``: the same estimate, then the equalizer of :class:`FixedPoleDetector`;
@@ -54,7 +55,7 @@ class AutoReceiver(Block):
     Some cannot win and are not run: the detector with one antenna, Wiener filters where ``l_max``
     says that the prefix covers the channel, weights with fewer than two pilots each or moving
     ones without pilots on two symbols. The last three wait until a slot of the batch shows more
-    than thermal noise around the channel estimate; slots that do not are never given to them.
+    than thermal noise (:mod:`.pilot_noise`); slots that do not are never given to them.
 
     Args:
         resource_grid: Sionna's ``ResourceGrid`` with pilots: any guards, DC null and pattern, with
@@ -138,11 +139,8 @@ class AutoReceiver(Block):
                 l_min=self._l_min,
                 precision=precision,
             )
-        occupied = np.asarray(resource_grid.effective_subcarrier_ind)
-        places = np.searchsorted(grid_elements(resource_grid), self._pilots.elements)
-        self._symbols = PilotSymbols(places, len(occupied))
-        num_symbols = len(self._symbols.symbols)
-        self._without = num_symbols >= FEWEST_SYMBOLS and self._estimator.leaves_symbols_out
+        num_symbols = len(np.unique(self._pilots.elements // int(resource_grid.fft_size)))
+        self._by_symbol = num_symbols >= FEWEST_SYMBOLS
         self._trained = [
             FixedPoleEqualizer(
                 resource_grid,
@@ -164,7 +162,6 @@ class AutoReceiver(Block):
         return GridCandidates(
             self._grid,
             self._pilots,
-            self._symbols,
             self._layout,
             white="lmmse" in self._parts or not rejecting,
             coloured=rejecting,
@@ -184,10 +181,9 @@ class AutoReceiver(Block):
         thermal = noise_variance(no, tuple(y.shape[:3]), real)
         thermal = thermal + 0 * ops.reshape(ops.real(y[:, :, 0, 0]), (-1,))
         spectra = demodulate(y, self._grid, self._l_min, self._start)
-        estimate = self._estimator.leaving_symbols_out if self._without else self._estimator
-        h_hat, err_var, *without = estimate(spectra, ops.reshape(thermal, (-1, y.shape[1])))
+        h_hat, err_var = self._estimator(spectra, ops.reshape(thermal, (-1, y.shape[1])))
         on_grid = self._on_grid[num_ant > 1 and True in self._on_grid]
-        found, excess = on_grid(spectra, h_hat, err_var, per_antenna, without)
+        found, excess = on_grid(spectra, h_hat, err_var, per_antenna)
         found = [Candidate(*c) for c in found]
         excess = ops.any(ops.reshape(excess, (-1, self._layout.num_rx)), axis=-1)
         always = ops.ones_like(excess)
@@ -218,17 +214,18 @@ class AutoReceiver(Block):
         first: tuple[Tensor, Tensor],
     ) -> list[Candidate]:
         """Their candidates, or as many that nobody will take if no slot needs them."""
-        common = self._pilots, self._layout, y
-        leaving = (self._symbols, self._estimator) if self._without else ()
+        pilots, layout = self._pilots, self._layout
 
         def run() -> list[Tensor]:
             found: list[Tensor] = []
             for part in parts:
                 if isinstance(part, WienerEqualizer):
-                    found += wiener_candidate(part, *common, no, first, *leaving)
+                    found += wiener_candidate(part, pilots, layout, y, no, first)
                 else:
                     noise = ops.reshape(no, (-1, y.shape[1]))
-                    found += trained_candidate(part, *common, noise, self._without)
+                    found += trained_candidate(
+                        part, pilots, layout, y, noise, by_symbol=self._by_symbol
+                    )
             return found
 
         def skip() -> list[Tensor]:

@@ -35,7 +35,7 @@ class Candidate(NamedTuple):
 
     x_hat: Tensor  # [B, num_tx, S, D] complex, unbiased
     no_eff: Tensor  # [B, num_tx, S, D] real, stated error variance
-    power: Tensor  # [B, num_tx, S, P] real, |error|^2 on pilots, alone and by whole symbols
+    power: Tensor  # [B, num_tx, S, P] real, |error|^2 on the pilots
     stated: Tensor  # [B, num_tx, S, P] real, its stated variance
 
 

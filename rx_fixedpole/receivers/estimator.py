@@ -20,7 +20,6 @@ from .layout import noise_variance
 from .pilots import pilot_groups
 from .pole_model import pole_model
 from .synthesis import Synthesis
-from .without_symbol import WithoutSymbol
 
 # Poles that are carried along, by how many a slot of the batch needs.
 _SIZES = (24, 48, 96, 192)
@@ -124,22 +123,9 @@ class FixedPoleChannelEstimator(Block):
         self._evidence = Evidence(self._model, table, num_tx)
         self._drift = Drift(self._model, table, symbols, self._num_symbols, shifting)
         self._synthesis = Synthesis(self._model, table, resource_grid, self._dtype)
-        self._symbols, self._without_symbol = symbols, WithoutSymbol(self._model, table)
-
-    @property
-    def leaves_symbols_out(self) -> bool:
-        """Whether :meth:`leaving_symbols_out` can be called."""
-        return self._without_symbol.possible and not self._array_prior
 
     def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate the channel of every slot from its pilots."""
-        return self._answer(y, no, without=False)
-
-    def leaving_symbols_out(self, y: Tensor, no: Tensor) -> tuple[Tensor, ...]:
-        """What a call returns, and both on every pilot symbol from the pilots of all others."""
-        return self._answer(y, no, without=True)
-
-    def _answer(self, y: Tensor, no: Tensor, without: bool) -> tuple[Tensor, ...]:
         y = _backend.require_complex(y, "y", "B", "R", "A", self._num_symbols, self._fft_size)
         shape = tuple(y.shape)
         no = ops.cast(noise_variance(no, shape[:3], _backend.REAL_OF[self._dtype]), "float64")
@@ -157,15 +143,10 @@ class FixedPoleChannelEstimator(Block):
         sizes = [size for size in _SIZES if size < z.shape[-1]] + [int(z.shape[-1])]
         wanted = ops.max(ops.sum(ops.cast(found, "int32"), axis=-1))
         place = sum((ops.cast(wanted > size, "int32") for size in sizes[:-1]), 0 * wanted)
-        branches = [
-            lambda *x, size=size: self._estimate(*x, size=size, without=without) for size in sizes
-        ]
-        found = ops.switch(place, branches, z, turn, profile, found, no, energy)
-        users, streams, _, subcarriers = self._synthesis.shape
-        return tuple(
-            ops.reshape(x, (-1, shape[1], ant, users, streams, x.shape[-2], subcarriers))
-            for x, ant in zip(found, (shape[2], 1) * 2, strict=False)
-        )
+        branches = [lambda *x, size=size: self._estimate(*x, size=size) for size in sizes]
+        h_hat, err_var = ops.switch(place, branches, z, turn, profile, found, no, energy)
+        h_hat = ops.reshape(h_hat, (-1, *shape[1:3], *self._synthesis.shape))
+        return h_hat, ops.reshape(err_var, (-1, shape[1], 1, *self._synthesis.shape))
 
     def _matched(self, rows: Tensor) -> Tensor:
         """Matched outputs of every part and delay, complex128 ``[B, A, J, I, K]``.
@@ -190,8 +171,7 @@ class FixedPoleChannelEstimator(Block):
         energy: Tensor,
         *,
         size: int,
-        without: bool,
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor]:
         """Channel and error variance from at most ``size`` delays of every user."""
         powers, chosen = ops.top_k(ops.where(found, profile, ops.zeros_like(profile)), size)
         at = ops.take(chosen, self._model.user, axis=1)[:, None]
@@ -207,11 +187,7 @@ class FixedPoleChannelEstimator(Block):
         else:
             posterior = self._evidence.posterior(shared, gram, prior, no)
             mean = ops.transpose(posterior.mean[:, 0], (0, 4, 1, 2, 3))
-        answer = self._synthesis(mean, posterior, prior, turn)
-        if without:
-            mean, posterior = self._without_symbol(z, gram, posterior, prior, no)
-            answer += self._synthesis.on_pilot_symbols(mean, posterior, prior, turn, self._symbols)
-        return answer
+        return self._synthesis(mean, posterior, prior, turn)
 
     def _learned(
         self, z: Tensor, gram: Tensor, prior: Prior, no: Tensor, energy: Tensor

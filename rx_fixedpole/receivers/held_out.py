@@ -9,10 +9,6 @@ matrix: with one stream heard on a pilot, :math:`\mathrm{err}\,|x|^2 / N_0` is t
 
 in which the true noise may be anything: the leverage is a property of the fit. The symbol that an
 equalizer of :math:`h_{-p}` finds on the pilot is then as good as one on data.
-
-Without its whole OFDM symbol a pilot tells how well an estimate follows a channel that moves, see
-:mod:`.without_symbol`: a harder question than data ask, as to these the next pilots are nearer.
-The one with all pilots of the symbol but itself is an easier one. Both together come close.
 """
 
 from __future__ import annotations
@@ -84,28 +80,6 @@ class HeldOut:
     def _replaced(self, values: Tensor, on_pilots: Tensor) -> Tensor:
         both = ops.concatenate([_flat(values), on_pilots], axis=-1)
         return ops.reshape(ops.take(both, self._merged, axis=-1), (-1, *values.shape[1:]))
-
-
-class PilotSymbols:
-    """Pilots in tensors that have only the OFDM symbols with pilots.
-
-    Args:
-        places: as above.
-        num_subcarriers: number of occupied subcarriers.
-    """
-
-    def __init__(self, places: np.ndarray, num_subcarriers: int) -> None:
-        symbol = places // num_subcarriers
-        self.symbols, row = np.unique(symbol, return_inverse=True)
-        self._places = row * num_subcarriers + places % num_subcarriers
-
-    def of(self, values: Tensor) -> Tensor:
-        """These symbols ``[..., Mp, K]`` of ``[..., M, K]``."""
-        return ops.take(values, self.symbols, axis=-2)
-
-    def on_pilots(self, values: Tensor) -> Tensor:
-        """Values ``[..., Mp, K]`` on the pilots, ``[..., P]``."""
-        return ops.take(_flat(values), self._places, axis=-1)
 
 
 def _flat(values: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ class Filtered(NamedTuple):
     outputs: Tensor  # [B, J, S, M, N] unbiased
     known: Tensor  # [B, J, S, N] error variance as far as taps, noise and err_var tell it
     learnt: Tensor  # [B, J, S, N] the part of it due to err_var
-    passed: Tensor  # [B, J, S, N] what white noise of unit variance leaves in the outputs
 
 
 class MovingFilters:
@@ -88,10 +87,9 @@ class MovingFilters:
         power = _backend.at_least(_backend.power(gain), 1e-30)
         squared = antenna_responses(weights, self._front_end.responses, self._dtype)
         squared = ops.sum(_backend.power(squared), axis=2)  # [B J, S, N]
-        passed = squared / power
-        learnt = err_var[:, None, None] * passed
+        learnt = err_var[:, None, None] * squared / power
         leak = ops.cast(response.leak, _backend.dtype(no))
-        known = leak / power + learnt + thermal[:, None, None] * passed
+        known = leak / power + learnt + thermal[:, None, None] * squared / power
         inverse = ops.conj(gain) / ops.cast(power, self._dtype)
         inverse = inverse * _backend.constant(self._delay_ramp, self._dtype)
         rows = (-1, num_times, num_ant * self._design.window, num_streams)
@@ -101,10 +99,8 @@ class MovingFilters:
         split = (-1, num_times, num_streams)
         outputs = ops.reshape(outputs, (*split, *outputs.shape[2:]))
         inverse = ops.reshape(inverse, (*split, 1, self._size))
-        known, learnt, passed = (
-            ops.reshape(x, (*split, self._size)) for x in (known, learnt, passed)
-        )
-        return Filtered(outputs * inverse, known, learnt, passed)
+        known, learnt = (ops.reshape(x, (*split, self._size)) for x in (known, learnt))
+        return Filtered(outputs * inverse, known, learnt)
 
     def over_time(self, x: Tensor) -> Tensor:
         """``[B, J, S, M or 1, N]`` at J times to ``[B, S, M, N]`` at those of the symbols."""

@@ -25,7 +25,7 @@ EXCESS = 2.0
 
 
 def shown(
-    error: Tensor, held_out: Tensor, leverage: Tensor, witness: tuple[Tensor, Tensor]
+    error: Tensor, held_out: Tensor, leverage: Tensor, residuals: Tensor, slack: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Whether there is more than thermal noise, and what the estimate's own errors conceal.
 
@@ -33,13 +33,12 @@ def shown(
         error: residuals of the estimate in units of the thermal noise, complex ``[N, A, P]``.
         held_out: those of the estimates without each pilot.
         leverage: of the pilots in the estimate, real ``[N, P]``.
-        witness: residuals and slack of the fit of few delays, ``[N, A, P]`` and ``[N, P]``.
+        residuals, slack: of the fit of few delays, ``[N, A, P]`` and ``[N, P]``.
 
     Returns:
         Bool ``[N]``, and real ``[N]``: the factor, at least one, by which the power of errors on
         pilots that the estimate has not seen is taken to be larger.
     """
-    residuals, slack = witness
     edge = float(1.0 + EXCESS / np.sqrt(error.shape[1] * error.shape[2]))
     own = ops.mean(_backend.power(error), axis=(1, 2)) + ops.mean(leverage, axis=1)
     doubt = ops.clip(2.0 * ops.mean(leverage, axis=1) - 1.0, 0.0, 1.0)

@@ -100,19 +100,19 @@ class InterferenceRejection:
         h: Tensor,
         err_var: Tensor,
         interference: Interference,
-        used: tuple[Tensor, Tensor, Tensor] | None = None,
+        held_out: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """As a call, of what :meth:`scaled` and :meth:`revealed` give.
 
         Args:
             y, h, err_var, interference: see there.
-            used: samples, channel and error variance to detect with instead, on as many symbols
-                as there may be; what the pilots say of the estimate is that of the others.
+            held_out: channel and error variance to detect with instead; what the pilots say of
+                the estimate is that of ``h`` and ``err_var`` all the same.
         """
         dtype, (covariance, level, _, _) = _backend.dtype(y), interference
-        used = (y, h, err_var) if used is None else used
-        error = self._estimation_error(self.on_pilots(y), h, err_var, used[2], level)
-        y, h = used[:2]
+        used = (h, err_var) if held_out is None else held_out
+        error = self._estimation_error(self.on_pilots(y), h, err_var, used[1], level)
+        h = used[0]
         # From here on antennas and streams lead
         h = self._freed(ops.transpose(h, (1, 2, 0, 3, 4)), covariance, error, level)
         both = ops.concatenate([h, ops.transpose(y, (1, 0, 2, 3))[:, None]], axis=1)

@@ -80,19 +80,6 @@ class Synthesis:
         h_hat = ops.transpose(ops.reshape(h_hat, shape), (0, 3, 1, 2, 4))
         return h_hat, self._error(posterior, prior, ops.take(weights, self._user, axis=1), mean)
 
-    def on_pilot_symbols(
-        self, mean: Tensor, posterior: Posterior, prior: Prior, turn: Tensor, symbols: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
-        """As a call, with pilot symbols ``[Mp]`` in the place of functions, on these alone."""
-        response = self._responses(mean, prior)
-        turn = ops.take(ops.take(turn, symbols, axis=2), self._user, axis=1)
-        h_hat = ops.cast(turn, self._dtype)[..., None] * response
-        shape = (-1, len(self._user), len(symbols), mean.shape[1], self._ramps.shape[1])
-        h_hat = ops.transpose(ops.reshape(h_hat, shape), (0, 3, 1, 2, 4))
-        error = self._variances(posterior, prior) @ _real(self._hats)
-        error = error * self._unsure(prior, mean.shape[1])
-        return h_hat, ops.cast(error, _backend.REAL_OF[self._dtype])
-
     def _responses(self, mean: Tensor, prior: Prior) -> Tensor:
         """Response of every stream and function of time, ``[B, streams, Q, A K]``."""
         model, (num_streams, num_functions) = self._model, self._order.shape
@@ -116,17 +103,6 @@ class Synthesis:
 
     def _error(self, posterior: Posterior, prior: Prior, weights: Tensor, mean: Tensor) -> Tensor:
         """Posterior variance ``[B, streams, M, K]`` of the channel, and what motion leaves open."""
-        # In double precision: TensorFlow's single-precision product (oneDNN) overruns its memory
-        # where a stack of matrices meets one matrix.
-        error = (weights**2 @ self._variances(posterior, prior)) @ _real(self._hats)
-        unknown = prior.speeds @ _real(self._table.unknown)
-        unknown = unknown * ops.sum(prior.delays, axis=-1, keepdims=True)
-        error = error * self._unsure(prior, mean.shape[1])
-        error = error + ops.take(unknown, self._user, axis=1)[..., None]
-        return ops.cast(error, _backend.REAL_OF[self._dtype])
-
-    def _variances(self, posterior: Posterior, prior: Prior) -> Tensor:
-        """Of every stream's functions of time at a few subcarriers, ``[B, streams, Q, points]``."""
         model, size = self._model, prior.chosen.shape[-1]
         user = model.user[model.example]
         kinds, parts = user.shape
@@ -140,7 +116,15 @@ class Synthesis:
         error = ops.reshape(ops.mean(error, axis=1), (-1, kinds * parts, len(self._points)))
         places = np.append((model.kind[:, None] * parts + np.arange(parts)).reshape(-1), 0)
         heard = (self._order < model.real.size)[..., None]
-        return ops.cast(ops.take(error, places[self._order], axis=1), "float64") * _real(heard)
+        error = ops.cast(ops.take(error, places[self._order], axis=1), "float64") * _real(heard)
+        # In double precision: TensorFlow's single-precision product (oneDNN) overruns its memory
+        # where a stack of matrices meets one matrix.
+        error = (weights**2 @ error) @ _real(self._hats)
+        unknown = prior.speeds @ _real(self._table.unknown)
+        unknown = unknown * ops.sum(prior.delays, axis=-1, keepdims=True)
+        error = error * self._unsure(prior, mean.shape[1])
+        error = error + ops.take(unknown, self._user, axis=1)[..., None]
+        return ops.cast(error, _backend.REAL_OF[self._dtype])
 
     def _unsure(self, prior: Prior, num_ant: int) -> Tensor:
         """Factor ``[B, streams, 1, 1]`` on the variance for powers learnt from few observations."""

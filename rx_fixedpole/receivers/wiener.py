@@ -154,15 +154,11 @@ class WienerEqualizer(Block):
         no = noise_variance(no, tuple(y.shape[:3]), self._real)
         rows = ops.reshape(y, (-1, *y.shape[2:]))
         no = no + 0 * ops.real(rows[:, 0, 0])
-        outputs, error, *_ = self.equalized(rows, no, *self.identified(y, no))
+        outputs, error, _ = self.equalized(rows, no, *self.identified(y, no))
         return self._layout.data(outputs), self._layout.data(error / (1.0 - error))
 
     def identified(
-        self,
-        y: Tensor,
-        no: Tensor,
-        first: tuple[Tensor, Tensor] | None = None,
-        second: Estimator | None = None,
+        self, y: Tensor, no: Tensor, first: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """``h_hat [B R, A, S, M, K]``, its error variance, and the noise behind it, ``[B R]``.
 
@@ -173,31 +169,29 @@ class WienerEqualizer(Block):
             y: samples ``[B, R, A, T]``.
             no: thermal noise, ``[B R]``.
             first: what the estimator answers first, in its own shapes, if that is known.
-            second: what to ask the second time in its place.
         """
         spectra = demodulate(y, self._grid, self._l_min, self._capture)
         sizes = (-1, y.shape[1], y.shape[2])
+        shape = (-1, y.shape[2], self._layout.num_streams, self._num_symbols)
 
-        def ask(estimator: Estimator, variance: Tensor) -> tuple[Tensor, Tensor]:
+        def ask(variance: Tensor) -> tuple[Tensor, Tensor]:
             variance = variance[:, None] + ops.zeros((y.shape[2],), self._real)
-            return estimator(spectra, ops.reshape(variance, sizes))
+            return self._estimator(spectra, ops.reshape(variance, sizes))
+
+        def flat(h: Tensor, err_var: Tensor) -> tuple[Tensor, Tensor]:
+            err_var = ops.cast(err_var, self._real) + ops.zeros_like(ops.real(h))
+            h, err_var = (ops.reshape(x, (*shape, x.shape[-1])) for x in (h, err_var))
+            return ops.cast(h, self._dtype), err_var
 
         received = ops.reshape(spectra, (-1, y.shape[2], self._num_symbols * self._size))
-        first = ask(self._estimator, no) if first is None else first
-        seen = ops.mean(self._residual.variance(received, *self.flat(*first)), axis=-1)
+        first = ask(no) if first is None else first
+        seen = ops.mean(self._residual.variance(received, *flat(*first)), axis=-1)
         seen = _backend.at_least(seen, no)
-        return *self.flat(*ask(second or self._estimator, seen)), seen
-
-    def flat(self, h: Tensor, err_var: Tensor) -> tuple[Tensor, Tensor]:
-        """What an estimator answers, in the shapes of :meth:`identified`."""
-        shape = (-1, h.shape[2], self._layout.num_streams, *h.shape[-2:])
-        err_var = ops.cast(err_var, self._real) + ops.zeros_like(ops.real(h))
-        h, err_var = (ops.reshape(x, shape) for x in (h, err_var))
-        return ops.cast(h, self._dtype), err_var
+        return *flat(*ask(seen)), seen
 
     def equalized(
         self, y: Tensor, no: Tensor, h: Tensor, err_var: Tensor, seen: Tensor
-    ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Outputs on the whole grid, and what the pilots say of them.
 
         Args:
@@ -207,9 +201,8 @@ class WienerEqualizer(Block):
 
         Returns:
             Unbiased outputs ``[B R, streams, M, fft_size]``; their error variance over one plus
-            it, real, of that shape; for each group of :func:`.pilots.pilot_groups` the power of
-            the outputs' errors on its pilots ``[B R, G, P]``, what the fit to them hides added;
-            and what errors of unit variance in the channel add to the outputs' error variance.
+            it, real, of that shape; and for each group of :func:`.pilots.pilot_groups` the power
+            of the outputs' errors on its pilots ``[B R, G, P]``, what the fit to them hides added.
         """
         filtered = self._filters.apply(y, h, err_var, no)
         over_time = self._filters.over_time
@@ -219,7 +212,7 @@ class WienerEqualizer(Block):
         # there what it adds elsewhere; what the prefix lets in is no noise to the filters.
         fitted = ops.reshape(2.0 * no / _backend.at_least(seen, 1e-30), (-1, 1, 1, 1))
         error, powers = self._error(outputs, over_time(known), fitted * over_time(learnt))
-        return outputs, error, powers, over_time(filtered.passed[:, :, :, None])
+        return outputs, error, powers
 
     def _error(
         self, outputs: Tensor, known: Tensor, optimism: Tensor

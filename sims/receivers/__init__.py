@@ -41,7 +41,7 @@ _ours = partial(Receiver, requires=can_be_trained)
 _learnt = partial(Receiver, slow=True, requires=go_together)
 
 RECEIVERS: dict[str, Receiver] = {
-    "auto": Receiver(auto, "chosen per slot among ours"),
+    "auto": Receiver(auto, "chosen per slot among ours", revision=2),
     "fixed_pole": _ours(fixed_pole, "fixed poles, ring", revision=2),
     "fixed_pole_log": _ours(
         partial(fixed_pole, placement="log_spaced"), "fixed poles, log", revision=2
