@@ -57,8 +57,8 @@ class GridCandidates:
         y, h, err_var = self._rejection.scaled(y, h_hat, err_var, no)
         held_out = self._held_out(y, h, err_var)
         witness = self._rejection.residuals(y)
-        errors = (self._held_out.residual(y, x) for x in (h, held_out[0]))
-        excess, concealed = shown(*errors, self._held_out.leverage(err_var), *witness)
+        error, leverage = self._held_out.residual(y, h), self._held_out.leverage(err_var)
+        excess, concealed = shown(error, leverage, *witness)
         found = []
         if self._white:
             found.append(self._candidate(*one_tap(y, *held_out), concealed[:, None, None]))
