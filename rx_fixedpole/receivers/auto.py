@@ -26,8 +26,8 @@ from .wiener import WienerEqualizer
 
 PARTS = ("lmmse", "detector", "wiener", "trained", "moving")
 NUM_POLES = 8
-# Pilot symbols from which on trained weights are judged by whole ones. Without one of two, weights
-# that move are not determined, and those that do not must serve a time farther off than any data.
+# Pilot symbols from which on trained weights are judged by whole ones too. Without one of two,
+# moving weights are not determined, and others must serve a time farther off than any data.
 FEWEST_SYMBOLS = 3
 
 
@@ -39,12 +39,11 @@ class AutoReceiver(Block):
 
     with the rate I and the factor :math:`\rho` that each receiver's errors on pilots it has not
     seen give it (:mod:`rx_fixedpole.receivers.choice`). These errors come in closed form from the
-    fits to all pilots, so that nothing is fitted twice: of a channel estimate without each pilot
-    (:mod:`.held_out`), of trained weights without the whole OFDM symbol of a pilot where three or
-    more symbols have pilots, as weights that are constant or a line in time fit pilot symbols
-    better than what is between them. An estimate knows the channel's correlation in time and
-    would lose without a symbol what data, to which the next pilots are nearer, never lack. The
-    parts are
+    fits to all pilots, so that nothing is fitted twice: without each pilot and, for trained weights
+    where three or more OFDM symbols have pilots, without each of these symbols as well. Weights
+    that are constant or a line in time fit pilot symbols better than what is between them; an
+    estimate knows the channel's correlation in time, and would lack without a symbol what data,
+    to which the next pilots are nearer, never lack (:mod:`.held_out`). The parts are
 
     * ``"lmmse"``: :class:`FixedPoleChannelEstimator`, then linear MMSE on each resource element;
     * ``"detector"``: the same estimate, then the equalizer of :class:`FixedPoleDetector`;

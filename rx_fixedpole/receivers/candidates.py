@@ -96,19 +96,22 @@ def trained_candidate(
     Args:
         equalizer, pilots, layout: its parts.
         y, no: as it takes them.
-        by_symbol: whether whole OFDM symbols are left out, or single pilots.
+        by_symbol: whether whole OFDM symbols are left out too; half the power is then from these.
     """
-    outputs, error, errors = equalizer.trained(y, no, by_symbol=by_symbol)
-    left = pilots.of_groups([ops.swapaxes(e, 1, 2) for e in errors])  # x less the output
+    outputs, error, *left_out = equalizer.trained(y, no, by_symbol=by_symbol)
     size = int(outputs.shape[-1])
     at = ops.take(error, pilots.elements % size, axis=-1)
     dtype = _backend.dtype(outputs)
-    unbiased = ops.cast(at, dtype) * _backend.constant(pilots.sent.T, dtype) - left
+    sent = ops.cast(at, dtype) * _backend.constant(pilots.sent.T, dtype)
+    powers = []
+    for errors in left_out[: 1 + by_symbol]:  # x less the output
+        left = pilots.of_groups([ops.swapaxes(e, 1, 2) for e in errors])
+        powers.append(_backend.power(sent - left) / ops.square(1.0 - at))
     data = layout.subcarriers(error)
     return Candidate(
         layout.data(outputs) / ops.cast(1.0 - data, dtype),
         data / (1.0 - data),
-        layout.rows(_backend.power(unbiased) / ops.square(1.0 - at)),
+        layout.rows(sum(powers[1:], powers[0]) / len(powers)),
         layout.rows(at / (1.0 - at)),
     )
 
