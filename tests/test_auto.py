@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rx_fixedpole.receivers import AutoReceiver, FixedPoleEqualizer
+from rx_fixedpole.receivers import AutoReceiver, FixedPoleEqualizer, auto
 from rx_fixedpole.receivers.candidates import trained_candidate
 from rx_fixedpole.receivers.choice import Candidate, CommonPilots, choose, factor, rate
 from rx_fixedpole.receivers.held_out import HeldOut
 from rx_fixedpole.receivers.layout import StreamLayout
+from rx_fixedpole.receivers.pilot_noise import shown
 from tests.modes import complex_normal
 from tests.test_equalizer import L_MIN, make_grid, management, random_taps, send, wrong_signs
 
@@ -40,6 +41,22 @@ def test_the_held_out_estimate_is_that_of_the_other_pilots():
         expected = posterior(np.delete(np.arange(size), p))
         np.testing.assert_allclose(got[0][0, 0, 0, 0, p], expected[0][p] / no**0.5, atol=1e-10)
         np.testing.assert_allclose(got[1][0, 0, 0, p], expected[1][p] / no, atol=1e-10)
+
+
+def test_an_estimate_that_follows_the_interference_is_found_out():
+    """Interference of 30 dB of which leverage leaves next to nothing, and noise alone."""
+    interference = complex_normal(1, 2, 3, 60)
+    power = np.mean(np.abs(interference) ** 2, axis=(1, 2), keepdims=True)
+    interference = interference * np.sqrt(np.array([[[1000.0]], [[1.0]]]) / power)
+    for leverage in (0.2, 0.99):
+        left = tf.constant(np.full((2, 60), leverage))
+        error = tf.constant(interference * (1 - leverage))
+        witness = tf.constant(interference * 0.9), tf.constant(np.full((2, 60), 0.9))
+        excess, factor = shown(error, left, *witness)
+        assert excess.numpy().tolist() == [True, False]
+        # Noise that is seen: 0.9 of it, and what a leverage of 0.99, taken for 0.95, leaves of it
+        expected = 0.9 / (0.01**2 / 0.05) if leverage > 0.9 else 1.0
+        np.testing.assert_allclose(factor[0], expected, rtol=1e-6)
 
 
 def test_the_better_candidate_is_taken_slot_by_slot():
@@ -72,16 +89,33 @@ def test_errors_on_pilots_are_those_on_data():
     taps = random_taps(np.random.default_rng(1), 2, 1, 3)
     y, _, data = send(grid, taps, 0.5, batch=60)
     layout = StreamLayout(grid, management(grid))
-    found = trained_candidate(equalizer, CommonPilots(grid), layout, tf.constant(y), 0.5)
+    common = equalizer, CommonPilots(grid), layout, tf.constant(y), 0.5
+    found = trained_candidate(*common, by_symbol=False)
     measured = np.mean(np.abs(found.x_hat - data) ** 2)
     assert abs(np.mean(found.power) / measured - 1) < 0.1
 
 
 @pytest.mark.usefixtures("eagerly")
+def test_pilots_alone_and_by_symbols_bracket_the_error_on_data_that_move():
+    """Weights that are a line in time, for a channel that turns by half a circle."""
+    grid = make_grid(symbols=8, pilot_symbols=(1, 3, 4, 6), cp=0)
+    equalizer = FixedPoleEqualizer(grid, management(grid), window=4, l_min=L_MIN, tracking=True)
+    y, _, data = send(grid, random_taps(np.random.default_rng(1), 2, 1, 2), 0.01, batch=20)
+    y = y * np.exp(1j * np.pi * np.arange(y.shape[-1]) / y.shape[-1]).astype(np.complex64)
+    layout = StreamLayout(grid, management(grid))
+    common = equalizer, CommonPilots(grid), layout, tf.constant(y), 0.01
+    alone, found = (trained_candidate(*common, by_symbol=whole) for whole in (False, True))
+    alone, by_symbols = np.mean(alone.power), np.mean(found.power)
+    on_data = np.mean(np.abs(found.x_hat - data) ** 2)
+    assert alone < on_data < by_symbols
+
+
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
-    ("cp", "interference", "expected"), [(6, 0, {0, 1}), (6, 3, {3}), (0, 0, {2, 3})]
+    ("cp", "interference", "l_max", "expected"),
+    [(6, 0, 6, {0, 1}), (6, 3, 6, {3}), (6, 3, None, {3}), (0, 0, 6, {2, 3})],
 )
-def test_it_takes_what_the_slot_needs(cp, interference, expected):
+def test_it_takes_what_the_slot_needs(cp, interference, l_max, expected):
     """Thermal noise alone, an interferer far above it that no model knows, no prefix."""
     grid = make_grid(symbols=8, pilot_symbols=(1, 5), fft=64, cp=cp)
     taps = random_taps(np.random.default_rng(2), 4, 1, 4)
@@ -89,7 +123,7 @@ def test_it_takes_what_the_slot_needs(cp, interference, expected):
     y, _, data = send(grid, taps, no, batch=6, seed=3)
     signature = complex_normal(4, 4)[:, None] * interference
     y = y + (signature * complex_normal(5, *y.shape[:2], 1, y.shape[-1])).astype(y.dtype)
-    receiver = AutoReceiver(grid, management(grid), l_min=L_MIN, l_max=6)
+    receiver = AutoReceiver(grid, management(grid), l_min=L_MIN, l_max=l_max)
     x_hat, no_eff, best = receiver.chosen(y, no)
     chosen = best.numpy()
     assert np.mean([c in expected for c in chosen]) >= 0.5, chosen
@@ -100,18 +134,26 @@ def test_it_takes_what_the_slot_needs(cp, interference, expected):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["single", "double"])
-def test_eager_graph_and_xla_agree(precision):
+@pytest.mark.parametrize("pilot_symbols", [(1, 5), (1, 4, 6)])
+def test_eager_graph_and_xla_agree(precision, pilot_symbols, monkeypatch):
+    """What every part makes of slots that need them all, and what is measured of it."""
     dtype = np.complex64 if precision == "single" else np.complex128
-    grid = make_grid(streams=2, symbols=8, pilot_symbols=(1, 5))
+    grid = make_grid(streams=2, symbols=8, pilot_symbols=pilot_symbols, cp=0)
     y, _, _ = send(grid, random_taps(np.random.default_rng(6), 3, 2, 3), 0.1, dtype=dtype)
     receiver = AutoReceiver(grid, management(grid), l_min=L_MIN, precision=precision)
-    no = tf.constant(0.1, tf.float64 if precision == "double" else tf.float32)
-    eager = receiver(y, no)
-    tolerance = 2e-3 if precision == "single" else 1e-8
+    # Less noise than there is, so that all parts run
+    no = tf.constant(0.01, tf.float64 if precision == "double" else tf.float32)
+    # All candidates in the place of the choice
+    monkeypatch.setattr(auto, "choose", lambda found, allowed: [found, allowed])
+    eager = tf.nest.flatten(receiver.chosen(tf.constant(y), no))
+    assert len(eager) == 4 * 5 + 5 and np.all(eager[-5:])
+    tolerance = 5e-3 if precision == "single" else 1e-8
     for jit_compile in (False, True):
-        compiled = tf.function(receiver, jit_compile=jit_compile)(tf.constant(y), no)
-        for got, expected in zip(compiled, eager, strict=True):
-            np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
+        compiled = tf.function(receiver.chosen, jit_compile=jit_compile)(tf.constant(y), no)
+        for got, expected in zip(tf.nest.flatten(compiled), eager, strict=True):
+            if got.dtype != tf.bool:
+                scale = np.max(np.abs(expected))
+                np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * scale)
 
 
 BAD = {

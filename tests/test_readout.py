@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rx_fixedpole.readout import READOUTS, ARDRidge, BlockRLS, Ridge
+from rx_fixedpole.readout.solve import leave_block_out
 from tests.modes import MODES, assert_close, complex_normal, in_mode, numpy
 from tests.oracles import weighted_ridge
 
@@ -55,6 +56,20 @@ def test_leave_one_out_is_really_leaving_one_out(prior, forgetting):
             )
             expected = TARGETS[b, p] - FEATURES[b, p] @ weights
             assert_close(errors[b, p], expected, 1e-10)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("rows", [np.arange(15), np.array([3, 17, 40])], ids=len)
+def test_leaving_a_block_out_is_really_leaving_it_out(mode, rows):
+    def errors(features, targets, no):
+        fit = Ridge(2.0).fit(features, targets, no, prior=PRIOR)
+        return leave_block_out(features, fit, rows)
+
+    got = in_mode(errors, mode)(FEATURES, TARGETS, NO)
+    keep = np.setdiff1d(np.arange(M * P), rows)
+    for b in range(B):
+        weights = weighted_ridge(FEATURES[b][keep], TARGETS[b][keep], 2 * NO[b], PRIOR)
+        assert_close(got[b], TARGETS[b][rows] - FEATURES[b][rows] @ weights, 1e-10)
 
 
 def test_leverage_is_the_diagonal_of_the_hat_matrix():

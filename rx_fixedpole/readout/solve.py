@@ -31,6 +31,7 @@ class RidgeFit(NamedTuple):
     leave_one_out: Tensor
     leverage: Tensor
     dof: Tensor
+    root: Tensor  # complex128 [B, F, F], R with R^H R the inverse of the loaded Gram matrix
 
 
 def loading(reg: float, no: Tensor) -> Tensor:
@@ -109,7 +110,31 @@ def ridge_fit(
         ops.cast(leave_one_out, out_dtype),
         ops.cast(leverage, real_dtype),
         ops.cast(ops.sum(leverage, axis=-1), real_dtype),
+        root,
     )
+
+
+def leave_block_out(features: Tensor, fit: RidgeFit, rows: np.ndarray) -> Tensor:
+    r"""Errors on a block of rows of the weights that all other rows give.
+
+    .. math:: e_{-S} = (I - H_{SS})^{-1} e_S = e_S + A (I - A^H A)^{-1} A^H e_S, \qquad
+              A = F_S R^H
+
+    Args:
+        features: complex ``[B, P, F]``.
+        fit: of all of them, rows not weighted.
+        rows: places of the block, int ``[n]``.
+
+    Returns:
+        ``[B, n, S]`` in the dtype of the features, at fixed loading.
+    """
+    slack = _backend.at_least(1.0 - ops.take(fit.leverage, rows, axis=1), _MIN_SLACK)
+    error = ops.cast(ops.take(fit.leave_one_out, rows, axis=1), "complex128")
+    error = error * ops.cast(slack, "complex128")[..., None]
+    seen = ops.cast(ops.take(features, rows, axis=1), "complex128") @ _backend.adjoint(fit.root)
+    left = loaded(-_backend.adjoint_product(seen, seen), 1.0 + _MIN_SLACK)
+    error = error + seen @ _backend.cholesky_solve(left, _backend.adjoint_product(seen, error))
+    return ops.cast(error, _backend.dtype(features))
 
 
 def _leverage(features: Tensor, root: Tensor, dtype: str) -> Tensor:

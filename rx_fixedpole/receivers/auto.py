@@ -22,14 +22,13 @@ from .equalizer import FixedPoleEqualizer
 from .estimator import FixedPoleChannelEstimator
 from .frontend import FEWEST_PILOTS_PER_FEATURE
 from .layout import StreamLayout, antenna_noise, noise_variance
-from .residual import PilotResidual
 from .wiener import WienerEqualizer
 
 PARTS = ("lmmse", "detector", "wiener", "trained", "moving")
 NUM_POLES = 8
-# Standard deviations by which the noise on the pilots must exceed the thermal one for a slot to
-# be equalized in time: an estimate that leaves nothing else cannot be improved upon.
-EXCESS = 2.0
+# Pilot symbols from which on trained weights are judged by whole ones too. Without one of two,
+# moving weights are not determined, and others must serve a time farther off than any data.
+FEWEST_SYMBOLS = 3
 
 
 class AutoReceiver(Block):
@@ -40,8 +39,11 @@ class AutoReceiver(Block):
 
     with the rate I and the factor :math:`\rho` that each receiver's errors on pilots it has not
     seen give it (:mod:`rx_fixedpole.receivers.choice`). These errors come in closed form from the
-    fits to all pilots, so that nothing is fitted twice: leave-one-out errors of the trained
-    equalizers and of the channel estimate (:mod:`.held_out`). The parts are
+    fits to all pilots, so that nothing is fitted twice: without each pilot and, for trained weights
+    where three or more OFDM symbols have pilots, without each of these symbols as well. Weights
+    that are constant or a line in time fit pilot symbols better than what is between them; an
+    estimate knows the channel's correlation in time, and would lack without a symbol what data,
+    to which the next pilots are nearer, never lack (:mod:`.held_out`). The parts are
 
     * ``"lmmse"``: :class:`FixedPoleChannelEstimator`, then linear MMSE on each resource element;
     * ``"detector"``: the same estimate, then the equalizer of :class:`FixedPoleDetector`;
@@ -52,7 +54,7 @@ class AutoReceiver(Block):
     Some cannot win and are not run: the detector with one antenna, Wiener filters where ``l_max``
     says that the prefix covers the channel, weights with fewer than two pilots each or moving
     ones without pilots on two symbols. The last three wait until a slot of the batch shows more
-    than thermal noise around the channel estimate; slots that do not are never given to them.
+    than thermal noise (:mod:`.pilot_noise`); slots that do not are never given to them.
 
     Args:
         resource_grid: Sionna's ``ResourceGrid`` with pilots: any guards, DC null and pattern, with
@@ -120,7 +122,6 @@ class AutoReceiver(Block):
         self._grid, self._parts = resource_grid, parts
         self._pilots = CommonPilots(resource_grid)
         self._layout = StreamLayout(resource_grid, stream_management)
-        self._residual = PilotResidual(resource_grid)
         taps = (None, None) if l_max is None else (self._l_min, l_max)
         self._estimator = FixedPoleChannelEstimator(
             resource_grid, l_min=taps[0], l_max=taps[1], precision=precision
@@ -137,7 +138,8 @@ class AutoReceiver(Block):
                 l_min=self._l_min,
                 precision=precision,
             )
-        symbols = np.unique(self._pilots.elements // int(resource_grid.fft_size))
+        num_symbols = len(np.unique(self._pilots.elements // int(resource_grid.fft_size)))
+        self._by_symbol = num_symbols >= FEWEST_SYMBOLS
         self._trained = [
             FixedPoleEqualizer(
                 resource_grid,
@@ -148,7 +150,7 @@ class AutoReceiver(Block):
                 precision=precision,
             )
             for part in parts
-            if part == "trained" or part == "moving" and len(symbols) > 1
+            if part == "trained" or part == "moving" and num_symbols > 1
         ]
         self._on_grid = {
             rejecting: _backend.compile(self._grid_candidates(rejecting))
@@ -180,8 +182,9 @@ class AutoReceiver(Block):
         spectra = demodulate(y, self._grid, self._l_min, self._start)
         h_hat, err_var = self._estimator(spectra, ops.reshape(thermal, (-1, y.shape[1])))
         on_grid = self._on_grid[num_ant > 1 and True in self._on_grid]
-        found = [Candidate(*c) for c in on_grid(spectra, h_hat, err_var, per_antenna)]
-        excess = self._excess(spectra, h_hat, err_var, thermal, num_ant)
+        found, excess = on_grid(spectra, h_hat, err_var, per_antenna)
+        found = [Candidate(*c) for c in found]
+        excess = ops.any(ops.reshape(excess, (-1, self._layout.num_rx)), axis=-1)
         always = ops.ones_like(excess)
         in_time = self._in_time(num_ant)
         allowed = [always] * len(found) + [excess] * len(in_time)
@@ -219,7 +222,9 @@ class AutoReceiver(Block):
                     found += wiener_candidate(part, pilots, layout, y, no, first)
                 else:
                     noise = ops.reshape(no, (-1, y.shape[1]))
-                    found += trained_candidate(part, pilots, layout, y, noise)
+                    found += trained_candidate(
+                        part, pilots, layout, y, noise, by_symbol=self._by_symbol
+                    )
             return found
 
         def skip() -> list[Tensor]:
@@ -228,19 +233,6 @@ class AutoReceiver(Block):
         flat = ops.cond(ops.any(excess), run, skip)
         width = len(Candidate._fields)
         return [Candidate(*flat[i : i + width]) for i in range(0, len(flat), width)]
-
-    def _excess(
-        self, spectra: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor, num_ant: int
-    ) -> Tensor:
-        """Whether a receiver's pilots show more than thermal noise, bool ``[B]``."""
-        rows = (-1, num_ant, spectra.shape[3] * spectra.shape[4])
-        err_var = err_var + ops.zeros_like(ops.real(h_hat))
-        shape = (-1, num_ant, self._layout.num_streams, *h_hat.shape[5:])
-        h_hat, err_var = (ops.reshape(x, shape) for x in (h_hat, err_var))
-        seen = self._residual.variance(ops.reshape(spectra, rows), h_hat, err_var)
-        edge = 1.0 + EXCESS / np.sqrt(num_ant * len(self._pilots.elements))
-        more = ops.mean(seen, axis=-1) > float(edge) * no
-        return ops.any(ops.reshape(more, (-1, self._layout.num_rx)), axis=-1)
 
     def _checked(self, y: Tensor) -> Tensor:
         """``y`` in this precision, or an error that names what does not fit."""

@@ -15,6 +15,7 @@ from .equalizer import FixedPoleEqualizer
 from .held_out import HeldOut
 from .layout import StreamLayout
 from .one_tap import one_tap
+from .pilot_noise import shown
 from .pilots import grid_elements
 from .rejection import InterferenceRejection
 from .wiener import WienerEqualizer
@@ -46,21 +47,29 @@ class GridCandidates:
         self._sent, self._layout = pilots.sent, layout
         self._white, self._coloured = white, coloured
 
-    def __call__(self, y: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor) -> list[Candidate]:
-        """Candidates of a received grid, arguments as for :class:`.InterferenceRejection`."""
+    def __call__(
+        self, y: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor
+    ) -> tuple[list[Candidate], Tensor]:
+        """Candidates of a received grid, arguments as for :class:`.InterferenceRejection`.
+
+        Beside them, whether the pilots show more than thermal noise, bool ``[B R]``.
+        """
         y, h, err_var = self._rejection.scaled(y, h_hat, err_var, no)
         held_out = self._held_out(y, h, err_var)
+        witness = self._rejection.residuals(y)
+        error, leverage = self._held_out.residual(y, h), self._held_out.leverage(err_var)
+        excess, concealed = shown(error, leverage, *witness)
         found = []
         if self._white:
-            found.append(self._candidate(*one_tap(y, *held_out)))
+            found.append(self._candidate(*one_tap(y, *held_out), concealed[:, None, None]))
         if self._coloured:
-            interference = self._rejection.revealed(y)
+            interference = self._rejection.revealed(*witness)
             detected = self._rejection.detect(y, h, err_var, interference, held_out)
             hidden = ops.square(self._rejection.optimism(interference))
             found.append(self._candidate(*detected, hidden[:, None]))
-        return found
+        return found, excess
 
-    def _candidate(self, x_hat: Tensor, no_eff: Tensor, hidden: Tensor | float = 1.0) -> Candidate:
+    def _candidate(self, x_hat: Tensor, no_eff: Tensor, hidden: Tensor) -> Candidate:
         """Of ``[B R, streams, M, K]``; ``hidden`` is what the power of errors is short of."""
         sent = _backend.constant(self._sent.T, _backend.dtype(x_hat))
         power = hidden * _backend.power(self._held_out.on_pilots(x_hat) - sent)
@@ -74,20 +83,35 @@ class GridCandidates:
 
 
 def trained_candidate(
-    equalizer: FixedPoleEqualizer, pilots: CommonPilots, layout: StreamLayout, y: Tensor, no: Tensor
+    equalizer: FixedPoleEqualizer,
+    pilots: CommonPilots,
+    layout: StreamLayout,
+    y: Tensor,
+    no: Tensor,
+    *,
+    by_symbol: bool,
 ) -> Candidate:
-    """A trained equalizer's, from its leave-one-out errors; ``y`` and ``no`` as it takes them."""
-    outputs, error, errors = equalizer.trained(y, no)
-    left = pilots.of_groups([ops.swapaxes(e, 1, 2) for e in errors])  # x less the output
+    """A trained equalizer's, from its errors on pilots that have not trained it.
+
+    Args:
+        equalizer, pilots, layout: its parts.
+        y, no: as it takes them.
+        by_symbol: whether whole OFDM symbols are left out too; half the power is then from these.
+    """
+    outputs, error, *left_out = equalizer.trained(y, no, by_symbol=by_symbol)
     size = int(outputs.shape[-1])
     at = ops.take(error, pilots.elements % size, axis=-1)
     dtype = _backend.dtype(outputs)
-    unbiased = ops.cast(at, dtype) * _backend.constant(pilots.sent.T, dtype) - left
+    sent = ops.cast(at, dtype) * _backend.constant(pilots.sent.T, dtype)
+    powers = []
+    for errors in left_out[: 1 + by_symbol]:  # x less the output
+        left = pilots.of_groups([ops.swapaxes(e, 1, 2) for e in errors])
+        powers.append(_backend.power(sent - left) / ops.square(1.0 - at))
     data = layout.subcarriers(error)
     return Candidate(
         layout.data(outputs) / ops.cast(1.0 - data, dtype),
         data / (1.0 - data),
-        layout.rows(_backend.power(unbiased) / ops.square(1.0 - at)),
+        layout.rows(sum(powers[1:], powers[0]) / len(powers)),
         layout.rows(at / (1.0 - at)),
     )
 

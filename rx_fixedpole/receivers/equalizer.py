@@ -15,6 +15,7 @@ from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 from rx_fixedpole.poles import validate
 from rx_fixedpole.readout import READOUTS, ARDRidge
+from rx_fixedpole.readout.solve import leave_block_out
 from rx_fixedpole.recurrence import BASES
 
 from . import arguments
@@ -148,27 +149,31 @@ class FixedPoleEqualizer(Block):
 
     def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
         """Train on the pilots of every slot and equalize its data."""
-        outputs, error, _ = self.trained(y, no)
+        outputs, error, *_ = self.trained(y, no)
         error = self._layout.subcarriers(error)
         gain = 1.0 - error
         return self._layout.data(outputs) / ops.cast(gain, self._dtype), error / gain
 
-    def trained(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def trained(
+        self, y: Tensor, no: Tensor, *, by_symbol: bool = False
+    ) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
         """Outputs on the whole grid, and what the pilots say of them.
 
         Args:
             y, no: as the Block takes them.
+            by_symbol: whether to leave out whole OFDM symbols too.
 
         Returns:
             Outputs ``[B R, streams, M, fft_size]`` as the readout gives them, with the gain one
             less their error variance; that variance ``[B R, streams, fft_size]``; and for each
-            group of :func:`.pilots.pilot_groups` the leave-one-out errors ``[B R, P, G]``.
+            group of :func:`.pilots.pilot_groups` the leave-one-out errors ``[B R, P, G]``, and
+            likewise those of weights that no pilot of the OFDM symbol has trained (or nothing).
         """
         front_end = self._front_end(y)
         no = noise_variance(no, tuple(y.shape[:3]), _backend.REAL_OF[self._dtype])
         y = ops.reshape(y, (-1, *y.shape[2:]))
-        fits = [self._fit(front_end, y, group, no) for group in self._groups]
-        weights = ops.concatenate([weights for weights, _ in fits], axis=-1)
+        fits = [self._fit(front_end, y, group, no, by_symbol) for group in self._groups]
+        weights = ops.concatenate([weights for weights, *_ in fits], axis=-1)
         outputs, noise = self._apply(front_end, y, ops.take(weights, self._order, axis=-1), no)
         errors = [
             reliability.error_variance(
@@ -176,17 +181,18 @@ class FixedPoleEqualizer(Block):
                 ops.take(outputs, group.streams, axis=1),
                 ops.take(noise, group.streams, axis=1),
             )
-            for group, reliability, (_, errors) in zip(
+            for group, reliability, (_, errors, _) in zip(
                 self._groups, self._reliability, fits, strict=True
             )
         ]
         error = ops.take(ops.concatenate(errors, axis=1), self._order, axis=1)
-        return outputs, error, [errors for _, errors in fits]
+        whole = [left_out for *_, left_out in fits if left_out is not None]
+        return outputs, error, [errors for _, errors, _ in fits], whole
 
     def _fit(
-        self, front_end: FrontEnd, y: Tensor, group: PilotGroup, no: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Weights ``[B R, F, G]`` and leave-one-out errors ``[B R, P, G]`` of one group."""
+        self, front_end: FrontEnd, y: Tensor, group: PilotGroup, no: Tensor, by_symbol: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Weights ``[B R, F, G]`` and errors ``[B R, P, G]`` without a pilot, or its symbol."""
         symbols = group.elements // front_end.fft_size
         features = front_end.features(y, group.elements)
         roles = np.tile(np.arange(front_end.num_features), y.shape[1])
@@ -197,7 +203,12 @@ class FixedPoleEqualizer(Block):
             roles = np.concatenate([roles, roles + front_end.num_features])
         targets = _backend.constant(group.targets, self._dtype) + 0 * features[..., :1]
         fit = self._readout.fit(features, targets, no, groups=roles, blocks=symbols)
-        return fit.weights, fit.leave_one_out
+        if not by_symbol:
+            return fit.weights, fit.leave_one_out, None
+        # Pilots are in the order of their symbols
+        rows = [np.flatnonzero(symbols == m) for m in np.unique(symbols)]
+        left_out = ops.concatenate([leave_block_out(features, fit, r) for r in rows], axis=1)
+        return fit.weights, fit.leave_one_out, left_out
 
     def _apply(
         self, front_end: FrontEnd, y: Tensor, weights: Tensor, no: Tensor

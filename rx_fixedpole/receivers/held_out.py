@@ -39,6 +39,16 @@ class HeldOut:
         self._merged = np.arange(num_elements)
         self._merged[places] = num_elements + np.arange(len(places))
 
+    def leverage(self, err_var: Tensor) -> Tensor:
+        """Of each pilot, real ``[N, P]``, for error variances ``[N, streams, M, K]``."""
+        power = _backend.constant(np.abs(self._sent.T) ** 2, _backend.dtype(err_var))
+        return ops.sum(self.on_pilots(err_var) * power, axis=1)
+
+    def residual(self, y: Tensor, h: Tensor) -> Tensor:
+        """What a channel leaves of the samples on the pilots, ``[N, A, P]``, arguments as below."""
+        sent = _backend.constant(self._sent.T, _backend.dtype(h))
+        return self.on_pilots(y) - ops.sum(self.on_pilots(h) * sent, axis=2)
+
     def __call__(self, y: Tensor, h: Tensor, err_var: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate and error variance, on pilots those of all other pilots.
 
@@ -54,7 +64,7 @@ class HeldOut:
         dtype, real = _backend.dtype(h), _backend.dtype(err_var)
         sent = _backend.constant(self._sent.T, dtype)
         at, err = self.on_pilots(h), self.on_pilots(err_var)
-        error = self.on_pilots(y) - ops.sum(at * sent, axis=2)
+        error = self.residual(y, h)
         leverage = err * _backend.constant(np.abs(self._sent.T) ** 2, real)
         slack = _backend.at_least(1.0 - ops.sum(leverage, axis=1), 1.0 - LARGEST_LEVERAGE)
         step = ops.cast(err / slack[:, None], dtype) * ops.conj(sent)

@@ -58,7 +58,7 @@ class InterferenceRejection:
             ``[B R, num_tx S, M, K]``, complex and real.
         """
         y, h, err_var = self.scaled(y, h_hat, err_var, no)
-        return self.detect(y, h, err_var, self.revealed(y))
+        return self.detect(y, h, err_var, self.revealed(*self.residuals(y)))
 
     def scaled(
         self, y: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor
@@ -83,10 +83,13 @@ class InterferenceRejection:
         h = ops.reshape(h, (-1, num_ant, num_streams, num_symbols, num_subcarriers))
         return y, h, err_var
 
-    def revealed(self, y: Tensor) -> Interference:
-        """What the pilots in samples ``[B R, A, M, K]`` show beside their streams."""
-        num_ant = int(y.shape[1])
-        residuals, slack = self._model.residuals(self.on_pilots(y))
+    def residuals(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """What the fit leaves of the pilots in samples ``[B R, A, M, K]``, and its slack there."""
+        return self._model.residuals(self.on_pilots(y))
+
+    def revealed(self, residuals: Tensor, slack: Tensor) -> Interference:
+        """What pilots with these residuals show beside their streams."""
+        num_ant = int(residuals.shape[1])
         covariance = self._covariance(residuals, slack)
         level = sum(ops.mean(ops.real(covariance[a, a]), axis=-1) for a in range(num_ant)) / num_ant
         return Interference(covariance, level, residuals, slack)
