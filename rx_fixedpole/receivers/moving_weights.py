@@ -18,6 +18,7 @@ from rx_fixedpole._backend import Tensor
 from rx_fixedpole.readout.solve import loaded
 
 from .doppler import jakes
+from .symbol_equations import SymbolEquations
 
 # Functions of time, and the fastest movement they stand for, in radians an OFDM symbol.
 NUM_FUNCTIONS, FASTEST = 4, 0.8
@@ -43,7 +44,7 @@ def time_functions(num_symbols: int) -> tuple[np.ndarray, np.ndarray]:
 
     >>> functions, powers = time_functions(14)
     >>> functions.shape, powers[0].round(3).tolist(), powers[-1].round(3).tolist()
-    ((14, 4), [0.998, 0.0, 0.002, 0.0], [0.237, 0.249, 0.397, 0.102])
+    ((14, 4), [0.988, 0.0, 0.01, 0.0], [0.183, 0.194, 0.251, 0.26])
     """
     time = np.arange(num_symbols)
     speeds = FASTEST * np.linspace(0.0, 1.0, _NUM_SPEEDS) ** 1.5
@@ -54,26 +55,6 @@ def time_functions(num_symbols: int) -> tuple[np.ndarray, np.ndarray]:
     return functions * np.sqrt(num_symbols), powers + _FLOOR
 
 
-class SymbolEquations(NamedTuple):
-    """Normal equations of some resource elements of every OFDM symbol, complex128."""
-
-    gram: Tensor  # [B, M, F, F]
-    moment: Tensor  # [B, M, F, S]
-    power: Tensor  # [B, M] power of the targets over resource elements and streams, real
-    count: Tensor  # [B, M] or [1, M] resource elements, real
-
-    def weighted(self, trust: Tensor) -> SymbolEquations:
-        """Every symbol's rows weighted by ``trust``, real ``[B, M]``."""
-        matrices = ops.cast(trust, "complex128")[..., None, None]
-        return SymbolEquations(
-            matrices * self.gram, matrices * self.moment, trust * self.power, trust * self.count
-        )
-
-    def plus(self, other: SymbolEquations) -> SymbolEquations:
-        """Those of both sets of rows."""
-        return SymbolEquations(*(a + b for a, b in zip(self, other, strict=True)))
-
-
 class MovingFit(NamedTuple):
     """Posterior of the weights of every symbol, and where the next fit starts."""
 
@@ -82,35 +63,6 @@ class MovingFit(NamedTuple):
     noise: Tensor  # [B] error variance of the targets, real
     load: Tensor  # [B, Q, F] loading, real
     share: Tensor  # [B, Q] power of the functions of time, real
-
-
-def symbol_equations(features: Tensor, rows: np.ndarray, targets: Tensor) -> SymbolEquations:
-    """Normal equations of some rows of every symbol, with targets that are known.
-
-    Args:
-        features: complex128 ``[B, M, K, F]``.
-        rows: which resource elements count, bool ``[M, K]``.
-        targets: complex ``[B or 1, M, K, S]``.
-    """
-    taken = features * _backend.constant(rows[..., None], "complex128")
-    count = ops.convert_to_tensor(rows.sum(axis=-1).astype(np.float64)[None], dtype="float64")
-    gram = _backend.adjoint_product(taken, features)
-    return with_targets(SymbolEquations(gram, 0.0, 0.0, count), features, rows, targets, 0.0)
-
-
-def with_targets(
-    equations: SymbolEquations,
-    features: Tensor,
-    rows: np.ndarray,
-    targets: Tensor,
-    variance: Tensor | float,
-) -> SymbolEquations:
-    """Those of the same rows with other targets, known up to ``variance``, real as the targets."""
-    targets = ops.cast(targets, "complex128") * _backend.constant(rows[..., None], "complex128")
-    moment = _backend.adjoint_product(features, targets + 0 * features[..., :1])
-    known = ops.convert_to_tensor(rows[..., None].astype(np.float64), dtype="float64")
-    power = ops.sum(_backend.power(targets) + variance * known, axis=(2, 3))
-    return equations._replace(moment=moment, power=power)
 
 
 class MovingWeights:

@@ -18,15 +18,9 @@ from .decisions import Decisions, constellation_points
 from .equalizer import FixedPoleEqualizer
 from .frontend import FrontEnd
 from .layout import noise_variance
-from .moving_weights import (
-    MovingFit,
-    MovingWeights,
-    SymbolEquations,
-    symbol_equations,
-    with_targets,
-    without_own,
-)
+from .moving_weights import MovingFit, MovingWeights, without_own
 from .pilots import PilotGroup, grid_elements
+from .symbol_equations import SymbolEquations, symbol_equations, with_targets
 
 # Updates of the prior powers at the first fit; every later one goes on from there with one more.
 FIRST_UPDATES = 5
