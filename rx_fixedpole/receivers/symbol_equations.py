@@ -37,7 +37,7 @@ def symbol_equations(features: Tensor, rows: np.ndarray, targets: Tensor) -> Sym
     Args:
         features: complex128 ``[B, M, K, F]``.
         rows: which resource elements count, bool ``[M, K]``.
-        targets: complex ``[B or 1, M, K, S]``.
+        targets: complex ``[B, M, K, S]``.
     """
     taken = features * _backend.constant(rows[..., None], "complex128")
     count = ops.convert_to_tensor(rows.sum(axis=-1).astype(np.float64)[None], dtype="float64")
@@ -54,7 +54,7 @@ def with_targets(
 ) -> SymbolEquations:
     """Those of the same rows with other targets, known up to ``variance``, real as the targets."""
     targets = ops.cast(targets, "complex128") * _backend.constant(rows[..., None], "complex128")
-    moment = _backend.adjoint_product(features, targets + 0 * features[..., :1])
+    moment = _backend.adjoint_product(features, targets)
     known = ops.convert_to_tensor(rows[..., None].astype(np.float64), dtype="float64")
     power = ops.sum(_backend.power(targets) + variance * known, axis=(2, 3))
     return equations._replace(moment=moment, power=power)

@@ -155,21 +155,27 @@ class TrackingEqualizer(FixedPoleEqualizer):
         roles = np.arange(features.shape[-1]) % front_end.num_features
         moving = MovingWeights(self._num_symbols, roles)
         double = ops.cast(features, "complex128")
-        targets = _backend.constant(group.pilots[None], "complex128")
+        targets = _backend.constant(group.pilots[None], "complex128") + 0 * double[..., :1]
         pilots = symbol_equations(double, known, targets)
         decisions = symbol_equations(double, ~known, 0 * targets)
         own = decisions.weighted(0 * pilots.power)
         start = moving.start(no + 0 * ops.real(features[:, 0, 0, 0]))
         fit = moving.fit(pilots.plus(own), *start, FIRST_UPDATES)
-        for reach in group.reaches:
+        reaches = _backend.constant(group.reaches, "float64")
+
+        def again(n: Tensor, state: tuple[MovingFit, SymbolEquations]) -> tuple[Any, ...]:
+            fit, own = state
             _, mean, variance = self._outputs(front_end, features, group, fit, own, no)[1:]
             doubt = group.decisions.average(ops.cast(variance, "float64"))
             mean, variance = (ops.transpose(x, (0, 2, 3, 1)) for x in (mean, variance))
             variance = ops.cast(variance, "float64")
             noise = fit.noise[:, None]
-            trust = _backend.constant(reach, "float64") * noise / (noise + doubt)
+            trust = ops.take(reaches, n, axis=0) * noise / (noise + doubt)
             own = with_targets(decisions, double, ~known, mean, variance).weighted(trust)
-            fit = moving.fit(pilots.plus(own), fit.load, fit.share, 1)
+            return moving.fit(pilots.plus(own), fit.load, fit.share, 1), own
+
+        # A loop, not one pass after the other in the graph: that takes a minute to trace
+        fit, own = ops.fori_loop(0, self._num_passes, again, (fit, own))
         outputs, error, _, _ = self._outputs(front_end, features, group, fit, own, no)
         return outputs, error
 
