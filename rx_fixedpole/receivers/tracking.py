@@ -16,7 +16,7 @@ from rx_fixedpole._backend import Tensor
 from . import arguments
 from .decisions import Decisions, constellation_points
 from .equalizer import FixedPoleEqualizer
-from .frontend import FrontEnd
+from .frontend import FEWEST_PILOTS_PER_FEATURE, FrontEnd
 from .layout import noise_variance
 from .moving_weights import MovingFit, MovingWeights, without_own
 from .pilots import PilotGroup, grid_elements
@@ -24,6 +24,9 @@ from .symbol_equations import SymbolEquations, symbol_equations, with_targets
 
 # Updates of the prior powers at the first fit; every later one goes on from there with one more.
 FIRST_UPDATES = 5
+# Delay line by default where two pilots stand behind each weight of the first fit: longer than for
+# weights that pilots alone train, as decisions train these too.
+SHORTEST_WINDOW = 16
 # A pilot whose leverage is higher tells little of the error.
 LARGEST_LEVERAGE = 0.95
 
@@ -63,7 +66,7 @@ class TrackingEqualizer(FixedPoleEqualizer):
             unit mean power.
         num_passes: fits with decisions after the first one, >= 0.
         poles, window, delay, basis, l_min, domain, precision: see :class:`FixedPoleEqualizer`; the
-            default window is that for ``tracking=True``.
+            default window is that for ``tracking=True``, but 16 if two pilots a weight allow it.
 
     Input:
         y, no: as for :class:`FixedPoleEqualizer`.
@@ -146,6 +149,16 @@ class TrackingEqualizer(FixedPoleEqualizer):
         error = self._layout.occupied_data(error)
         gain = 1.0 - error
         return self._layout.occupied_data(outputs) / ops.cast(gain, self._dtype), error / gain
+
+    def sizes(self, num_ant: int) -> tuple[int, int, int]:
+        """Delay line, weights in the first fit and pilots of the scarcest stream."""
+        window, num_weights, num_pilots = super().sizes(num_ant)
+        if self._window is None:
+            num_poles, copies = len(self._poles), num_weights // (window + len(self._poles))
+            room = num_pilots // (FEWEST_PILOTS_PER_FEATURE * copies) - num_poles
+            window = max(window, min(SHORTEST_WINDOW, room))
+            num_weights = copies * (window + num_poles)
+        return window, num_weights, num_pilots
 
     def _follow(
         self, front_end: FrontEnd, features: Tensor, group: _Group, no: Tensor
