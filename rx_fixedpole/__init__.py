@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from rx_fixedpole.receivers.estimator import FixedPoleChannelEstimator
     from rx_fixedpole.receivers.iterative import IterativeReceiver
     from rx_fixedpole.receivers.pusch import TimeDomainPUSCHReceiver
+    from rx_fixedpole.receivers.tracking import TrackingEqualizer
     from rx_fixedpole.receivers.wiener import WienerEqualizer
 
 __version__ = "0.1.0"
@@ -77,6 +78,7 @@ _HOMES = {
     "Ridge": "readout",
     "TimeDomainPUSCHReceiver": "receivers.pusch",
     "TrainablePoleRNN": "layers",
+    "TrackingEqualizer": "receivers.tracking",
     "WienerEqualizer": "receivers.wiener",
 }
 
@@ -94,6 +96,7 @@ __all__ = [
     "Ridge",
     "TimeDomainPUSCHReceiver",
     "TrainablePoleRNN",
+    "TrackingEqualizer",
     "WienerEqualizer",
     "__version__",
     "layers",

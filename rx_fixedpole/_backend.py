@@ -43,6 +43,10 @@ if NAME == "tensorflow":
         """The complex tensor ``real + 1j * imag``, differentiable in both."""
         return _tf.complex(real, imag)
 
+    def cholesky(a: Tensor) -> Tensor:
+        """Lower triangular ``L`` with ``L L^H = a``, ``a`` Hermitian positive definite."""
+        return _tf.linalg.cholesky(a)
+
     def cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
         """``x`` with ``a @ x = b``, ``a`` Hermitian positive definite ``[..., F, F]``."""
         return _tf.linalg.cholesky_solve(_tf.linalg.cholesky(a), b)
@@ -98,8 +102,11 @@ if NAME == "tensorflow":
 elif NAME == "torch":
     import torch as _torch
 
-    def _factor(a: Tensor) -> Tensor:
-        """Cholesky factor; on a GPU NaN where there is none: an error would have to wait for it."""
+    def cholesky(a: Tensor) -> Tensor:
+        """Lower triangular ``L`` with ``L L^H = a``, ``a`` Hermitian positive definite.
+
+        On a GPU NaN where there is none: an error would have to wait for it.
+        """
         if not a.is_cuda:
             return _torch.linalg.cholesky(a)
         lower, info = _torch.linalg.cholesky_ex(a)
@@ -115,13 +122,13 @@ elif NAME == "torch":
 
     def cholesky_solve(a: Tensor, b: Tensor) -> Tensor:
         """``x`` with ``a @ x = b``, ``a`` Hermitian positive definite ``[..., F, F]``."""
-        lower = _factor(a)
+        lower = cholesky(a)
         half = _torch.linalg.solve_triangular(lower, b, upper=False)
         return _torch.linalg.solve_triangular(lower.mH, half, upper=True)
 
     def inverse_factor(a: Tensor) -> Tensor:
         """Lower triangular ``R`` with ``R^H R = a^-1``, ``a`` Hermitian positive definite."""
-        lower = _factor(a)
+        lower = cholesky(a)
         identity = _torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
         return _torch.linalg.solve_triangular(lower, identity, upper=False)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .estimator import FixedPoleChannelEstimator
     from .iterative import IterativeReceiver
     from .pusch import TimeDomainPUSCHReceiver
+    from .tracking import TrackingEqualizer
     from .wiener import WienerEqualizer
 
 _HOMES = {
@@ -26,6 +27,7 @@ _HOMES = {
     "FixedPoleEqualizer": "equalizer",
     "IterativeReceiver": "iterative",
     "TimeDomainPUSCHReceiver": "pusch",
+    "TrackingEqualizer": "tracking",
     "WienerEqualizer": "wiener",
 }
 
@@ -37,6 +39,7 @@ __all__ = [
     "FixedPoleEqualizer",
     "IterativeReceiver",
     "TimeDomainPUSCHReceiver",
+    "TrackingEqualizer",
     "WienerEqualizer",
 ]
 

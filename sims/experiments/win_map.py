@@ -33,6 +33,7 @@ OURS = (
     "wiener",
     "fixed_pole",
     "fixed_pole_tracking",
+    "tracking",
 )
 CONTROLS = ("window",)
 RIVALS = ("ls_lin", "ls_lin_time_avg", "ls_delay_limited", "joint_lmmse", "kbest", "ep", "esn")

@@ -27,7 +27,7 @@ from sims.receivers.interpolated import (
 from sims.receivers.iterative import has_codewords, iterative
 from sims.receivers.joint_lmmse import joint_lmmse
 from sims.receivers.nonlinear import ep, kbest, several_streams
-from sims.receivers.ours import can_be_trained, fixed_pole
+from sims.receivers.ours import can_be_trained, fixed_pole, tracking
 from sims.receivers.pusch import (
     is_pusch,
     is_pusch_without_precoder,
@@ -55,6 +55,7 @@ RECEIVERS: dict[str, Receiver] = {
     "fixed_pole_tracking": _ours(
         partial(fixed_pole, tracking=True), "fixed poles, moving", revision=2
     ),
+    "tracking": _ours(tracking, "fixed poles, following by decisions"),
     "window": _ours(partial(fixed_pole, num_poles=0), "window, no poles", revision=2),
     "fixed_pole_lmmse": Receiver(
         fixed_pole_lmmse, "fixed-pole channel estimate, LMMSE", revision=2

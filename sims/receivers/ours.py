@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from rx_fixedpole import poles
 from rx_fixedpole.readout import ARDRidge, Ridge
-from rx_fixedpole.receivers import FixedPoleEqualizer
+from rx_fixedpole.receivers import FixedPoleEqualizer, TrackingEqualizer
 from sims.link import Link, Slots
 from sims.receivers.base import POSITIVE, WHOLE, Condition, Options
 from sims.scenario import Scenario
@@ -23,7 +23,8 @@ PLACEMENT = Annotated[
 
 def can_be_trained(scenario: Scenario, options: Options) -> str | None:
     """Refuse options that leave no features, or more of them than the pilots can train."""
-    num_poles, window, tracking = (options[key] for key in ("num_poles", "window", "tracking"))
+    num_poles, window = options["num_poles"], options["window"]
+    tracking = options.get("tracking", True)  # decisions always move the weights
     if window == num_poles == 0:
         return "needs poles or a window"
     if tracking and len(scenario.pilot_symbols) < 2:
@@ -77,6 +78,48 @@ def fixed_pole(
         l_min=link.l_min,
         domain=domain,
         tracking=tracking,
+        precision=link.precision,
+    )
+
+    def receive(slots: Slots) -> tf.Tensor:
+        y = slots.y_time if domain == "time" else slots.y
+        return link.demap(*equalizer(y, slots.no))
+
+    return receive
+
+
+def tracking(
+    link: Link,
+    *,
+    placement: PLACEMENT = "ring",
+    num_poles: WHOLE = 8,
+    window: WHOLE | None = None,
+    delay: int | None = None,
+    basis: Literal["orthonormal", "parallel"] = "orthonormal",
+    domain: Literal["time", "frequency"] = "time",
+    num_passes: WHOLE = 5,
+) -> Callable[[Slots], tf.Tensor]:
+    """Fixed-pole equalizer that follows by decisions, see `rx_fixedpole.TrackingEqualizer`.
+
+    Args:
+        link: the link to receive on.
+        placement, num_poles, window, delay, basis, domain: as for `fixed_pole`.
+        num_passes: fits with decisions.
+
+    Returns:
+        (slots) -> llr.
+    """
+    equalizer = TrackingEqualizer(
+        link.resource_grid,
+        link.stream_management,
+        constellation=link.constellation,
+        num_passes=num_passes,
+        poles=poles.PLACEMENTS[placement](num_poles) if num_poles else None,
+        window=window,
+        delay=delay,
+        basis=basis,
+        l_min=link.l_min,
+        domain=domain,
         precision=link.precision,
     )
 
