@@ -70,7 +70,8 @@ class Ridge:
 
         Returns:
             ``weights [B, F, S]`` and ``leave_one_out [B, P, S]`` in the dtype of the features;
-            ``leverage [B, P]`` in [0, 1] and ``dof [B]`` (its sum), real.
+            ``leverage [B, P]`` in [0, 1] and ``dof [B]`` (its sum), real; ``root [B, F, F]``,
+            complex128, lower triangular R with ``R^H R = G^-1``.
 
         Notes:
             Cost: ``P F^2`` for the Gram matrix and ``P F^2`` for the leverages. At ``no = 0`` with
