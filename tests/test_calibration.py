@@ -59,6 +59,7 @@ CASES = [
     for name, presets in {
         "fixed_pole": ("nominal_2x2", "short_cp"),
         "wiener": ("nominal_2x2", "short_cp", "high_speed"),
+        "auto": ("short_cp", "high_speed"),
     }.items()
     for preset in presets
     for ebno_db in {"nominal_2x2": (4.0, 9.0), "short_cp": (4.0, 10.0), "high_speed": (4.0, 9.0)}[
