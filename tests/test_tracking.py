@@ -11,14 +11,33 @@ from sionna.phy.mapping import Constellation
 from rx_fixedpole import poles
 from rx_fixedpole.receivers import FixedPoleEqualizer, TrackingEqualizer
 from rx_fixedpole.receivers.decisions import Decisions, posterior
-from rx_fixedpole.receivers.moving_weights import MovingWeights, time_functions, without_own
+from rx_fixedpole.receivers.moving_weights import (
+    FASTEST,
+    NUM_FUNCTIONS,
+    MovingWeights,
+    without_own,
+)
 from rx_fixedpole.receivers.symbol_equations import symbol_equations, with_targets
+from rx_fixedpole.receivers.time_functions import time_functions
 from tests.modes import assert_close, complex_normal
-from tests.test_equalizer import L_MIN, make_grid, management, random_taps, send
+from tests.test_equalizer import (
+    L_MIN,
+    ber_in_a_users_link,
+    make_grid,
+    management,
+    random_taps,
+    send,
+)
 
 QPSK = np.array([1 + 1j, 1 - 1j, -1 + 1j, -1 - 1j]) / np.sqrt(2)
 M, K, F, S = 6, 12, 4, 2
 ROLES = np.array([0, 1, 0, 1])
+
+
+def functions_of(num_symbols):
+    """Functions of time ``[M, Q]`` and their powers at every speed."""
+    functions, powers = time_functions(num_symbols, FASTEST, NUM_FUNCTIONS)
+    return functions.T, powers
 
 
 def rows_of_slots(seed, batch=2):
@@ -34,7 +53,7 @@ def rows_of_slots(seed, batch=2):
 
 def dense_fit(features, targets, pilots, trust, num_updates, leave_out=None):
     """The recursion of one slot over rows in the open: weights of every symbol, noise, share."""
-    phi, powers = time_functions(M)
+    phi, powers = functions_of(M)
     weight = np.where(pilots, 1.0, trust[:, None])
     if leave_out is not None:
         weight[leave_out] = np.where(pilots[leave_out], 1.0, 0.0)
@@ -70,7 +89,7 @@ def dense_fit(features, targets, pilots, trust, num_updates, leave_out=None):
 
 
 def test_functions_of_time_are_orthonormal_and_powers_add_up():
-    functions, powers = time_functions(14)
+    functions, powers = functions_of(14)
     np.testing.assert_allclose(functions.T @ functions, 14 * np.eye(4), atol=1e-10)
     time = np.arange(14)
     slow = j0(0.2 * (time[:, None] - time))
@@ -78,7 +97,7 @@ def test_functions_of_time_are_orthonormal_and_powers_add_up():
     assert best < 0.05
     assert np.all(powers.sum(axis=1) <= 1 + 1e-3) and np.all(powers > 0)
     assert powers[0, 0] > 0.98
-    assert time_functions(2)[0].shape == (2, 2)
+    assert functions_of(2)[0].shape == (2, 2)
 
 
 def test_fit_equals_the_dense_recursion():
@@ -231,6 +250,22 @@ def test_takes_the_demodulated_grid_and_a_sionna_constellation():
     assert x_hat.shape == no_eff.shape == data.shape
     assert mean_error((x_hat,), data) < 0.05
     assert np.isfinite(equalizer(0 * spectra, 1e-3)[0]).all()  # nothing received
+
+
+@pytest.mark.parametrize(
+    ("mode", "precision"),
+    [
+        ("graph", "single"),
+        pytest.param("graph", "double", marks=pytest.mark.slow),
+        pytest.param("xla", "single", marks=pytest.mark.slow),
+        pytest.param("xla", "double", marks=pytest.mark.slow),
+    ],
+)
+def test_works_inside_a_users_sim_ber(mode, precision):
+    grid = make_grid(precision=precision)
+    equalizer = make(grid, domain="frequency", precision=precision, num_passes=1)
+    ber = ber_in_a_users_link(grid, equalizer, mode, precision)
+    assert 0.03 < ber[0] < 0.06 and ber[1] == 0
 
 
 BAD = {

@@ -17,42 +17,15 @@ from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 from rx_fixedpole.readout.solve import loaded
 
-from .doppler import jakes
 from .symbol_equations import SymbolEquations
+from .time_functions import time_functions
 
 # Functions of time, and the fastest movement they stand for, in radians an OFDM symbol.
 NUM_FUNCTIONS, FASTEST = 4, 0.8
-_NUM_SPEEDS = 17
-# Power that every function of time is granted: phase noise, drift.
-_FLOOR = 1e-5
 # Prior powers of features are kept within this ratio of the largest one.
 _DYNAMIC_RANGE = 1e12
 # Added to a matrix whose eigenvalues lie between 0 and 1 before it is factored.
 _LEAST_SLACK = 1e-9
-
-
-def time_functions(num_symbols: int) -> tuple[np.ndarray, np.ndarray]:
-    """Slow functions of time of unit mean square, and what each speed makes of their powers.
-
-    They are the principal components of processes with Jakes' correlation, averaged over speeds.
-
-    Args:
-        num_symbols: M.
-
-    Returns:
-        Functions ``[M, Q]``, the slowest first, and powers ``[V, Q]``, float64; speed 0 first.
-
-    >>> functions, powers = time_functions(14)
-    >>> functions.shape, powers[0].round(3).tolist(), powers[-1].round(3).tolist()
-    ((14, 4), [0.988, 0.0, 0.01, 0.0], [0.183, 0.194, 0.251, 0.26])
-    """
-    time = np.arange(num_symbols)
-    speeds = FASTEST * np.linspace(0.0, 1.0, _NUM_SPEEDS) ** 1.5
-    correlations = np.stack([jakes(speed, time, time) for speed in speeds])
-    _, vectors = np.linalg.eigh(np.mean(correlations, axis=0))
-    functions = vectors[:, ::-1][:, :NUM_FUNCTIONS]
-    powers = np.einsum("mq,vmn,nq->vq", functions, correlations, functions) / num_symbols
-    return functions * np.sqrt(num_symbols), powers + _FLOOR
 
 
 class MovingFit(NamedTuple):
@@ -81,7 +54,8 @@ class MovingWeights:
     """
 
     def __init__(self, num_symbols: int, roles: np.ndarray) -> None:
-        self._functions, self._powers = time_functions(num_symbols)
+        functions, self._powers = time_functions(num_symbols, FASTEST, NUM_FUNCTIONS)
+        self._functions = functions.T  # [M, Q]
         _, role = np.unique(roles, return_inverse=True)
         self._members = np.eye(role.max() + 1)[role]  # [F, roles]
         self._products = np.einsum("mq,mp->mqp", self._functions, self._functions)

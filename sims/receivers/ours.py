@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal
 
+import numpy as np
 import tensorflow as tf
 
 from rx_fixedpole import poles
@@ -70,7 +71,7 @@ def fixed_pole(
     equalizer = FixedPoleEqualizer(
         link.resource_grid,
         link.stream_management,
-        poles=poles.PLACEMENTS[placement](num_poles) if num_poles else None,
+        poles=_placed(placement, num_poles),
         window=window,
         delay=delay,
         readout={"ard": ARDRidge, "ridge": Ridge}[readout](reg=reg),
@@ -81,11 +82,7 @@ def fixed_pole(
         precision=link.precision,
     )
 
-    def receive(slots: Slots) -> tf.Tensor:
-        y = slots.y_time if domain == "time" else slots.y
-        return link.demap(*equalizer(y, slots.no))
-
-    return receive
+    return _received(link, equalizer, domain)
 
 
 def tracking(
@@ -114,7 +111,7 @@ def tracking(
         link.stream_management,
         constellation=link.constellation,
         num_passes=num_passes,
-        poles=poles.PLACEMENTS[placement](num_poles) if num_poles else None,
+        poles=_placed(placement, num_poles),
         window=window,
         delay=delay,
         basis=basis,
@@ -123,6 +120,16 @@ def tracking(
         precision=link.precision,
     )
 
+    return _received(link, equalizer, domain)
+
+
+def _placed(placement: str, num_poles: int) -> np.ndarray | None:
+    return poles.PLACEMENTS[placement](num_poles) if num_poles else None
+
+
+def _received(
+    link: Link, equalizer: FixedPoleEqualizer, domain: str
+) -> Callable[[Slots], tf.Tensor]:
     def receive(slots: Slots) -> tf.Tensor:
         y = slots.y_time if domain == "time" else slots.y
         return link.demap(*equalizer(y, slots.no))
