@@ -262,8 +262,8 @@ def test_any_receiver_may_be_the_first_pass(name):
     ("mode", "precision"),
     [
         ("graph", "single"),
-        pytest.param("graph", "double", marks=pytest.mark.slow),
-        pytest.param("xla", "single", marks=pytest.mark.slow),
+        ("graph", "double"),
+        ("xla", "single"),
         pytest.param("xla", "double", marks=pytest.mark.slow),
     ],
 )

@@ -219,7 +219,6 @@ def test_graph_and_precisions_agree():
         assert_close(np.asarray(want), np.asarray(exact), 1e-3)
 
 
-@pytest.mark.slow  # XLA takes a minute to compile the factorisations
 def test_xla_agrees():
     grid, equalizer = small(window=1)
     y, _ = turning_slots(grid, 2, 0.2, batch=2)
