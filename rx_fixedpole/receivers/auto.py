@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from keras import ops
 from sionna.phy import Block
+from sionna.phy.mapping import Constellation
 from sionna.phy.mimo import StreamManagement
 from sionna.phy.ofdm import ResourceGrid
 
@@ -15,13 +17,15 @@ from rx_fixedpole._backend import Tensor
 from rx_fixedpole.poles import ring
 
 from . import arguments
-from .candidates import GridCandidates, trained_candidate, wiener_candidate
-from .choice import Candidate, CommonPilots, choose
+from .candidates import GridCandidates, Whitened
+from .choice import Candidate, CommonPilots, choose, joint_factor
+from .chosen_bits import ChosenBits
 from .demodulation import demodulate, window_start
 from .equalizer import FixedPoleEqualizer
 from .estimator import FixedPoleChannelEstimator
-from .frontend import FEWEST_PILOTS_PER_FEATURE
+from .joint_detection import NUM_PATHS
 from .layout import StreamLayout, antenna_noise, noise_variance
+from .time_candidates import TimeCandidates
 from .wiener import WienerEqualizer
 
 PARTS = ("lmmse", "detector", "wiener", "trained", "moving")
@@ -56,6 +60,9 @@ class AutoReceiver(Block):
     ones without pilots on two symbols. The last three wait until a slot of the batch shows more
     than thermal noise (:mod:`.pilot_noise`); slots that do not are never given to them.
 
+    Told the ``constellation``, it goes on to LLRs, and where several streams are received the first
+    two parts detect them together (:mod:`.joint_detection`), which a linear filter cannot match.
+
     Args:
         resource_grid: Sionna's ``ResourceGrid`` with pilots: any guards, DC null and pattern, with
             resource elements that every stream reserves for pilots.
@@ -63,6 +70,8 @@ class AutoReceiver(Block):
             which streams.
         parts: the parts to choose among, the simplest first: of two that are as good the
             earlier one is taken. One of the first two must be among them.
+        constellation: Sionna's ``Constellation`` of all streams, for LLRs. None: symbols.
+        num_paths: paths that joint detection by K-Best keeps. 0: detection is linear.
         poles: of the trained equalizers, ``|p| < 1``, complex ``[K]``. None: a ring of eight.
         l_min: time of the first received sample relative to the first transmitted one, <= 0, as
             for Sionna's ``OFDMDemodulator``; the first tap if ``l_max`` is given.
@@ -78,6 +87,7 @@ class AutoReceiver(Block):
         x_hat: ``[B, num_tx, S, D]`` complex, unbiased estimates of the data symbols.
         no_eff: ``[B, num_tx, S, D]`` real, their error variance as measured on the pilots; both
             are what Sionna's ``Demapper`` takes.
+        llr: in the place of both if there is a ``constellation``, ``[B, num_tx, S, D bits]`` real.
 
     Raises:
         TypeError, ValueError: if an argument is of the wrong kind or range.
@@ -105,6 +115,8 @@ class AutoReceiver(Block):
         stream_management: StreamManagement,
         *,
         parts: Sequence[str] = PARTS,
+        constellation: Constellation | None = None,
+        num_paths: int = NUM_PATHS,
         poles: np.ndarray | Sequence[complex] | None = None,
         l_min: int = -6,
         l_max: int | None = None,
@@ -122,6 +134,7 @@ class AutoReceiver(Block):
         self._grid, self._parts = resource_grid, parts
         self._pilots = CommonPilots(resource_grid)
         self._layout = StreamLayout(resource_grid, stream_management)
+        self._bits = self._to_bits(constellation, num_paths)
         taps = (None, None) if l_max is None else (self._l_min, l_max)
         self._estimator = FixedPoleChannelEstimator(
             resource_grid, l_min=taps[0], l_max=taps[1], precision=precision
@@ -129,18 +142,19 @@ class AutoReceiver(Block):
         self._start = window_start(resource_grid, self._l_min)
         prefix = int(resource_grid.cyclic_prefix_length)
         covered = l_max is not None and int(l_max) - self._l_min <= prefix
-        self._wiener = None
+        in_time: list[WienerEqualizer | FixedPoleEqualizer] = []
         if "wiener" in parts and not covered:
-            self._wiener = WienerEqualizer(
-                resource_grid,
-                stream_management,
-                estimator=self._estimator,
-                l_min=self._l_min,
-                precision=precision,
+            in_time.append(
+                WienerEqualizer(
+                    resource_grid,
+                    stream_management,
+                    estimator=self._estimator,
+                    l_min=self._l_min,
+                    precision=precision,
+                )
             )
         num_symbols = len(np.unique(self._pilots.elements // int(resource_grid.fft_size)))
-        self._by_symbol = num_symbols >= FEWEST_SYMBOLS
-        self._trained = [
+        in_time += [
             FixedPoleEqualizer(
                 resource_grid,
                 stream_management,
@@ -152,27 +166,45 @@ class AutoReceiver(Block):
             for part in parts
             if part == "trained" or part == "moving" and num_symbols > 1
         ]
+        self._in_time = TimeCandidates(
+            in_time, self._pilots, self._layout, by_symbol=num_symbols >= FEWEST_SYMBOLS
+        )
         self._on_grid = {
-            rejecting: _backend.compile(self._grid_candidates(rejecting))
-            for rejecting in ((False, True) if "detector" in parts else (False,))
+            kind: _backend.compile(self._grid_candidates(*kind))
+            for kind in itertools.product((False, True), repeat=2)
         }
 
-    def _grid_candidates(self, rejecting: bool) -> GridCandidates:
+    def _to_bits(self, constellation: Constellation | None, num_paths: int) -> ChosenBits | None:
+        num_paths = arguments.integer(num_paths, "num_paths", at_least=0)
+        if constellation is None:
+            return None
+        if not isinstance(constellation, Constellation):
+            raise TypeError(f"constellation must be a Constellation or None, got {constellation!r}")
+        return ChosenBits(self._layout, constellation, num_paths, self.precision)
+
+    def _grid_candidates(self, rejecting: bool, joint: bool) -> GridCandidates:
         return GridCandidates(
             self._grid,
             self._pilots,
             self._layout,
             white="lmmse" in self._parts or not rejecting,
             coloured=rejecting,
+            joint=joint,
         )
 
-    def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor]:
+    def call(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor] | Tensor:
         """Run what may win, and take the best of it for every slot."""
-        x_hat, no_eff, _ = self.chosen(y, no)
-        return x_hat, no_eff
+        x_hat, no_eff, *rest = self._chosen(y, no)
+        return (x_hat, no_eff) if self._bits is None else self._bits(x_hat, no_eff, *rest)
 
     def chosen(self, y: Tensor, no: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As a call, and the number of each slot's choice among the parts that were built."""
+        """The choice's symbols, their error variance, and its number among the parts built."""
+        return self._chosen(y, no)[:3]
+
+    def _chosen(
+        self, y: Tensor, no: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, list[Whitened], list[Tensor]]:
+        """The same, and what :class:`ChosenBits` takes beside it."""
         y = self._checked(y)
         num_ant = int(y.shape[2])
         real = _backend.REAL_OF[self._dtype]
@@ -181,58 +213,18 @@ class AutoReceiver(Block):
         thermal = thermal + 0 * ops.reshape(ops.real(y[:, :, 0, 0]), (-1,))
         spectra = demodulate(y, self._grid, self._l_min, self._start)
         h_hat, err_var = self._estimator(spectra, ops.reshape(thermal, (-1, y.shape[1])))
-        on_grid = self._on_grid[num_ant > 1 and True in self._on_grid]
-        found, excess = on_grid(spectra, h_hat, err_var, per_antenna)
+        joint = self._bits is not None and self._bits.detects_jointly(num_ant)
+        on_grid = self._on_grid[num_ant > 1 and "detector" in self._parts, joint]
+        found, white, excess = on_grid(spectra, h_hat, err_var, per_antenna)
         found = [Candidate(*c) for c in found]
         excess = ops.any(ops.reshape(excess, (-1, self._layout.num_rx)), axis=-1)
         always = ops.ones_like(excess)
-        in_time = self._in_time(num_ant)
+        in_time = self._in_time.able(num_ant)
         allowed = [always] * len(found) + [excess] * len(in_time)
+        factors = [joint_factor(c) for c in found[: len(white)]]
         if in_time:
-            found += self._run(in_time, found[0], excess, y, thermal, (h_hat, err_var))
-        return choose(found, allowed)
-
-    def _in_time(self, num_ant: int) -> list[WienerEqualizer | FixedPoleEqualizer]:
-        """Parts that equalize in time and may win with so many antennas."""
-        chosen: list[WienerEqualizer | FixedPoleEqualizer] = []
-        if self._wiener is not None:
-            chosen.append(self._wiener)
-        for equalizer in self._trained:
-            _, num_features, num_pilots = equalizer.sizes(num_ant)
-            if FEWEST_PILOTS_PER_FEATURE * num_features <= num_pilots:
-                chosen.append(equalizer)
-        return chosen
-
-    def _run(
-        self,
-        parts: list[WienerEqualizer | FixedPoleEqualizer],
-        like: Candidate,
-        excess: Tensor,
-        y: Tensor,
-        no: Tensor,
-        first: tuple[Tensor, Tensor],
-    ) -> list[Candidate]:
-        """Their candidates, or as many that nobody will take if no slot needs them."""
-        pilots, layout = self._pilots, self._layout
-
-        def run() -> list[Tensor]:
-            found: list[Tensor] = []
-            for part in parts:
-                if isinstance(part, WienerEqualizer):
-                    found += wiener_candidate(part, pilots, layout, y, no, first)
-                else:
-                    noise = ops.reshape(no, (-1, y.shape[1]))
-                    found += trained_candidate(
-                        part, pilots, layout, y, noise, by_symbol=self._by_symbol
-                    )
-            return found
-
-        def skip() -> list[Tensor]:
-            return [ops.ones_like(x) for _ in parts for x in like]
-
-        flat = ops.cond(ops.any(excess), run, skip)
-        width = len(Candidate._fields)
-        return [Candidate(*flat[i : i + width]) for i in range(0, len(flat), width)]
+            found += self._in_time(in_time, found[0], excess, y, thermal, (h_hat, err_var))
+        return *choose(found, allowed), white, factors
 
     def _checked(self, y: Tensor) -> Tensor:
         """``y`` in this precision, or an error that names what does not fit."""

@@ -1,4 +1,4 @@
-"""What each equalizer makes of a slot, in the form in which they are compared."""
+"""What detection on the grid makes of a slot, in the form in which equalizers are compared."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
 from .choice import Candidate, CommonPilots
-from .equalizer import FixedPoleEqualizer
 from .held_out import HeldOut
 from .layout import StreamLayout
-from .one_tap import one_tap
 from .pilot_noise import shown
 from .pilots import grid_elements
 from .rejection import InterferenceRejection
-from .wiener import WienerEqualizer
+from .small_matrices import adjoint_product, linear_mmse
+
+# Channel [A, streams, B R, M, K] and samples [A, B R, M, K] in noise of unit variance.
+Whitened = tuple[Tensor, Tensor]
 
 
 class GridCandidates:
@@ -29,6 +30,7 @@ class GridCandidates:
         pilots: where the candidates are compared.
         layout: where streams and data are.
         white, coloured: which of the two are wanted.
+        joint: whether streams may be detected together.
     """
 
     def __init__(
@@ -39,106 +41,66 @@ class GridCandidates:
         *,
         white: bool,
         coloured: bool,
+        joint: bool = False,
     ) -> None:
         occupied = grid_elements(resource_grid)
         places = np.searchsorted(occupied, pilots.elements)
         self._held_out = HeldOut(places, pilots.sent, len(occupied))
         self._rejection = InterferenceRejection(resource_grid, None, None)
         self._sent, self._layout = pilots.sent, layout
-        self._white, self._coloured = white, coloured
+        self._white, self._coloured, self._joint = white, coloured, joint
 
     def __call__(
         self, y: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor
-    ) -> tuple[list[Candidate], Tensor]:
+    ) -> tuple[list[Candidate], list[Whitened], Tensor]:
         """Candidates of a received grid, arguments as for :class:`.InterferenceRejection`.
 
-        Beside them, whether the pilots show more than thermal noise, bool ``[B R]``.
+        Beside them, what to detect jointly, and whether the pilots show more than thermal noise,
+        bool ``[B R]``.
         """
         y, h, err_var = self._rejection.scaled(y, h_hat, err_var, no)
         held_out = self._held_out(y, h, err_var)
         witness = self._rejection.residuals(y)
         error, leverage = self._held_out.residual(y, h), self._held_out.leverage(err_var)
         excess, concealed = shown(error, leverage, *witness)
-        found = []
+        found, white = [], []
         if self._white:
-            found.append(self._candidate(*one_tap(y, *held_out), concealed[:, None, None]))
+            white.append(in_white_noise(y, *held_out))
+            found.append(self._candidate(*white[-1], concealed[:, None, None]))
         if self._coloured:
             interference = self._rejection.revealed(*witness)
-            detected = self._rejection.detect(y, h, err_var, interference, held_out)
+            white.append(self._rejection.whitened(y, h, err_var, interference, held_out))
             hidden = ops.square(self._rejection.optimism(interference))
-            found.append(self._candidate(*detected, hidden[:, None]))
-        return found, excess
+            found.append(self._candidate(*white[-1], hidden[:, None]))
+        return found, white if self._joint else [], excess
 
-    def _candidate(self, x_hat: Tensor, no_eff: Tensor, hidden: Tensor) -> Candidate:
-        """Of ``[B R, streams, M, K]``; ``hidden`` is what the power of errors is short of."""
+    def _candidate(self, channel: Tensor, signal: Tensor, hidden: Tensor) -> Candidate:
+        """Of whitened samples; ``hidden`` is what the power of errors is short of."""
+        x_hat, no_eff = (ops.transpose(x, (1, 0, 2, 3)) for x in linear_mmse(channel, signal))
         sent = _backend.constant(self._sent.T, _backend.dtype(x_hat))
         power = hidden * _backend.power(self._held_out.on_pilots(x_hat) - sent)
-        layout = self._layout
+        layout, gram = self._layout, None
+        if self._joint:
+            size = channel.shape[-2] * channel.shape[-1]
+            flat = ops.reshape(channel, (*channel.shape[:2], -1, size))
+            flat = ops.take(flat, self._held_out.places, axis=-1)
+            gram = adjoint_product(flat, flat)
         return Candidate(
             layout.occupied_data(x_hat),
             layout.occupied_data(no_eff),
             layout.rows(power),
             layout.rows(self._held_out.on_pilots(no_eff)),
+            gram,
         )
 
 
-def trained_candidate(
-    equalizer: FixedPoleEqualizer,
-    pilots: CommonPilots,
-    layout: StreamLayout,
-    y: Tensor,
-    no: Tensor,
-    *,
-    by_symbol: bool,
-) -> Candidate:
-    """A trained equalizer's, from its errors on pilots that have not trained it.
+def in_white_noise(y: Tensor, h: Tensor, err_var: Tensor) -> Whitened:
+    """The same in noise of unit variance; the channel's error counts as noise.
 
     Args:
-        equalizer, pilots, layout: its parts.
-        y, no: as it takes them.
-        by_symbol: whether whole OFDM symbols are left out too; half the power is then from these.
+        y: samples in units of the noise's standard deviation, complex ``[N, A, M, K]``.
+        h: channel likewise, ``[N, A, streams, M, K]``.
+        err_var: its error variance, mean over the antennas, real ``[N, streams, M, K]``.
     """
-    outputs, error, *left_out = equalizer.trained(y, no, by_symbol=by_symbol)
-    size = int(outputs.shape[-1])
-    at = ops.take(error, pilots.elements % size, axis=-1)
-    dtype = _backend.dtype(outputs)
-    sent = ops.cast(at, dtype) * _backend.constant(pilots.sent.T, dtype)
-    powers = []
-    for errors in left_out[: 1 + by_symbol]:  # x less the output
-        left = pilots.of_groups([ops.swapaxes(e, 1, 2) for e in errors])
-        powers.append(_backend.power(sent - left) / ops.square(1.0 - at))
-    data = layout.subcarriers(error)
-    return Candidate(
-        layout.data(outputs) / ops.cast(1.0 - data, dtype),
-        data / (1.0 - data),
-        layout.rows(sum(powers[1:], powers[0]) / len(powers)),
-        layout.rows(at / (1.0 - at)),
-    )
-
-
-def wiener_candidate(
-    equalizer: WienerEqualizer,
-    pilots: CommonPilots,
-    layout: StreamLayout,
-    y: Tensor,
-    no: Tensor,
-    first: tuple[Tensor, Tensor],
-) -> Candidate:
-    """The Wiener equalizer's, whose channel was fitted to the pilots: what that hides is added.
-
-    Args:
-        equalizer, pilots, layout: its parts.
-        y: samples ``[B, R, A, T]``.
-        no: thermal noise ``[B R]``.
-        first: what the estimator answers to that noise.
-    """
-    rows = ops.reshape(y, (-1, *y.shape[2:]))
-    outputs, error, powers = equalizer.equalized(rows, no, *equalizer.identified(y, no, first))
-    no_eff = error / (1.0 - error)
-    flat = ops.reshape(no_eff, (-1, no_eff.shape[1], no_eff.shape[2] * no_eff.shape[3]))
-    return Candidate(
-        layout.data(outputs),
-        layout.data(no_eff),
-        layout.rows(pilots.of_groups(powers)),
-        layout.rows(ops.take(flat, pilots.elements, axis=-1)),
-    )
+    scale = ops.cast(ops.rsqrt(1.0 + ops.sum(err_var, axis=1)), _backend.dtype(y))
+    return ops.transpose(h, (1, 2, 0, 3, 4)) * scale, ops.transpose(y, (1, 0, 2, 3)) * scale

@@ -8,7 +8,12 @@ they are worth once corrected is the rate that Gaussian symbols would have,
           I = \frac{1}{P} \sum_p \log_2 \Big( 1 + \frac{1}{\rho\, v_p} \Big)
 
 Fades count for little in it, as they do for a code. It is taken on pilots alone, as between them
-those who know least of the channel's movement state the least error.
+those who know least of the channel's movement state the least error. Who detects S streams
+together has no variance of one stream, but the rate of all,
+
+.. math:: I = \frac{1}{P S} \sum_p \log_2 \det \Big( 1 + \frac{H_p^H H_p}{\rho} \Big)
+
+with the mean of their :math:`\rho`, and H in noise of unit variance.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from rx_fixedpole._backend import Tensor
 
 from .delay_model import known_elements
 from .pilots import pilot_groups
+from .small_matrices import identity_like, log_determinant
 
 # Bounds of the factor on a stated error variance.
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.25, 1e6
@@ -37,6 +43,7 @@ class Candidate(NamedTuple):
     no_eff: Tensor  # [B, num_tx, S, D] real, stated error variance
     power: Tensor  # [B, num_tx, S, P] real, |error|^2 on the pilots
     stated: Tensor  # [B, num_tx, S, P] real, its stated variance
+    gram: Tensor | None = None  # [S, S, B, P] complex, H^H H if it can detect jointly
 
 
 def factor(candidate: Candidate) -> Tensor:
@@ -48,6 +55,11 @@ def factor(candidate: Candidate) -> Tensor:
     return ops.clip(ratio, SMALLEST_FACTOR, LARGEST_FACTOR)
 
 
+def joint_factor(candidate: Candidate) -> Tensor:
+    """The same of all streams together, ``[B]``."""
+    return ops.mean(factor(candidate), axis=(1, 2))
+
+
 def rate(candidate: Candidate) -> Tensor:
     """Mean rate of a slot's streams, bits a symbol, ``[B]``.
 
@@ -56,6 +68,10 @@ def rate(candidate: Candidate) -> Tensor:
     >>> float(rate(halves)[0])  # log2(1 + 3)
     2.0
     """
+    if candidate.gram is not None:
+        gram = candidate.gram * _complex(1.0 / joint_factor(candidate)[:, None], candidate.gram)
+        bits = log_determinant(identity_like(gram) + gram)
+        return ops.mean(bits, axis=1) / (gram.shape[0] * float(np.log(2.0)))
     variance = factor(candidate)[..., None] * candidate.stated
     variance = _backend.at_least(variance, _SMALLEST_POWER)
     return ops.mean(ops.log(1.0 + 1.0 / variance), axis=(1, 2, 3)) / float(np.log(2.0))
@@ -78,6 +94,10 @@ def choose(candidates: list[Candidate], allowed: list[Tensor]) -> tuple[Tensor, 
     x_hat = _taken([c.x_hat for c in candidates], at)
     no_eff = [c.no_eff * factor(c)[..., None] for c in candidates]
     return x_hat, _taken(no_eff, at), best
+
+
+def _complex(x: Tensor, like: Tensor) -> Tensor:
+    return ops.cast(x, _backend.dtype(like))
 
 
 def _taken(parts: list[Tensor], at: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
-"""The fixed-pole detector: LMMSE against the interference that a slot's pilots reveal."""
+"""The fixed-pole detector: against the interference that a slot's pilots reveal."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 from keras import ops
@@ -13,20 +15,24 @@ from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
 from . import arguments
+from .joint_detection import NUM_PATHS, JointDetection
 from .layout import StreamLayout, antenna_noise
 from .rejection import InterferenceRejection
 
 OUTPUTS = ("bit", "symbol")
 DEMAPPING_METHODS = ("app", "maxlog")
+DETECTIONS = ("linear", "joint")
 
 
 class FixedPoleDetector(Block):
-    r"""Detects OFDM slots by LMMSE against the interference that their pilots reveal.
+    r"""Detects OFDM slots against the interference that their pilots reveal.
 
     .. math:: \hat x = (I + H^H C^{-1} H)^{-1} H^H C^{-1} y, \qquad
               C(m, k) = R(k) \big(1 + \kappa \sum_s \epsilon_s(m, k) / \bar r\big)
 
-    It takes the place of Sionna's ``LinearDetector``. ``R``, the covariance of noise and
+    It takes the place of Sionna's ``LinearDetector``, or with ``detection="joint"`` of its
+    ``KBestDetector`` and ``MaximumLikelihoodDetector``, which look for the symbols of all streams
+    that come closest to the samples, in the metric of C. ``R``, the covariance of noise and
     interference between the antennas, comes from the slot's own pilots, by leave-one-out errors
     of a fit of fixed poles along the subcarriers (:class:`.delay_model.DelayModel`); where the
     pilots show no more than thermal noise, it is the thermal noise
@@ -47,6 +53,10 @@ class FixedPoleDetector(Block):
         output: ``"bit"`` or ``"symbol"``.
         demapping_method: ``"app"`` or ``"maxlog"``, for bits.
         hard_out: if True, decisions instead of LLRs or logits.
+        detection: ``"linear"`` (LMMSE), or ``"joint"`` for maximum likelihood over all vectors of
+            symbols, by K-Best where there are more than 256. The latter is for one receiver, with
+            K-Best of no fewer antennas than streams; its LLRs are max-log ones then.
+        num_paths: paths that K-Best keeps.
         l_min: shortest delay that the fit allows for, in samples. None: -6.
         l_max: longest one. None: the cyclic prefix or an eighth of the FFT size, whichever is
             longer. The window is cut to what the spacing of the pilots tells apart.
@@ -69,7 +79,8 @@ class FixedPoleDetector(Block):
         Cost: per slot ``P J F`` products an antenna for the fit (J = 3 speeds, F paths of all
         streams), ``A^3`` a subcarrier for R, ``A S (A + S)`` a resource element. Source of the
         threshold: Marchenko and Pastur, "Distribution of eigenvalues for some sets of random
-        matrices", 1967.
+        matrices", 1967. Joint detection of two 16-QAM streams takes some 15 us a resource element,
+        of four 60 us.
 
     Example:
         >>> import tensorflow as tf
@@ -96,6 +107,8 @@ class FixedPoleDetector(Block):
         output: str = "bit",
         demapping_method: str = "app",
         hard_out: bool = False,
+        detection: str = "linear",
+        num_paths: int = NUM_PATHS,
         l_min: int | None = None,
         l_max: int | None = None,
         precision: str | None = None,
@@ -103,32 +116,44 @@ class FixedPoleDetector(Block):
         super().__init__(precision=precision)
         arguments.sionna_objects(resource_grid, stream_management)
         self._dtype = "complex128" if str(self.precision) == "double" else "complex64"
-        self._demapper = self._make_demapper(
-            arguments.choice(output, "output", OUTPUTS),
-            arguments.choice(demapping_method, "demapping_method", DEMAPPING_METHODS),
-            arguments.flag(hard_out, "hard_out"),
-            constellation_type,
-            num_bits_per_symbol,
-            constellation,
-        )
         self._layout = StreamLayout(resource_grid, stream_management)
-        self._grid = resource_grid
+        self._grid, self._bits = resource_grid, output == "bit"
+        points = self._points(constellation_type, num_bits_per_symbol, constellation)
+        arguments.choice(output, "output", OUTPUTS)
+        method = arguments.choice(demapping_method, "demapping_method", DEMAPPING_METHODS)
+        common = dict(
+            constellation=points,
+            hard_out=arguments.flag(hard_out, "hard_out"),
+            precision=self.precision,
+        )
+        self._demapper = Demapper(method, **common) if self._bits else SymbolDemapper(**common)
+        num_paths = arguments.integer(num_paths, "num_paths", at_least=1)
+        self._joint = None
+        if arguments.choice(detection, "detection", DETECTIONS) == "joint":
+            if self._layout.num_rx != 1:
+                raise ValueError(
+                    "stream_management must have one receiver for detection 'joint', got "
+                    f"{self._layout.num_rx}"
+                )
+            self._joint = JointDetection(
+                self._layout, num_paths=num_paths, output=output, demapping_method=method, **common
+            )
         first, last = (
             value if value is None else arguments.integer(value, name)
             for value, name in ((l_min, "l_min"), (l_max, "l_max"))
         )
-        self._detect = _backend.compile(InterferenceRejection(resource_grid, first, last))
+        rejection = InterferenceRejection(resource_grid, first, last)
+        self._detect = _backend.compile(rejection)
+        if self._joint is not None:
+            self._detect_jointly = _backend.compile(partial(_jointly, rejection, self._joint))
 
-    def _make_demapper(
+    def _points(
         self,
-        output: str,
-        method: str,
-        hard_out: bool,
         constellation_type: str | None,
         num_bits_per_symbol: int | None,
         constellation: Constellation | None,
-    ) -> Block:
-        """Sionna's demapper for the constellation, or an error that names what is missing."""
+    ) -> Constellation:
+        """The constellation, or an error that names what is missing."""
         if constellation is None and constellation_type not in ("qam", "pam"):
             raise ValueError(
                 "constellation must be given unless constellation_type is 'qam' or 'pam', got "
@@ -140,18 +165,28 @@ class FixedPoleDetector(Block):
             )
         elif not isinstance(constellation, Constellation):
             raise TypeError(f"constellation must be a Constellation, got {constellation!r}")
-        points = Constellation.check_or_create(
+        return Constellation.check_or_create(
             constellation_type=constellation_type,
             num_bits_per_symbol=num_bits_per_symbol,
             constellation=constellation,
             precision=self.precision,
         )
-        common = dict(constellation=points, hard_out=hard_out, precision=self.precision)
-        return Demapper(method, **common) if output == "bit" else SymbolDemapper(**common)
 
     def call(self, y: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor) -> Tensor:
         """Fit the interference of every slot and detect its data."""
-        return self._demapper(*self.equalize(y, h_hat, err_var, no))
+        if self._joint is None:
+            return self._demapper(*self.equalize(y, h_hat, err_var, no))
+        y, h_hat, err_var = self._checked(y, h_hat, err_var)
+        if not self._joint.possible(int(y.shape[2])):
+            raise ValueError(
+                f"y must come from {self._layout.num_streams} antennas or more, one a stream, for "
+                f"K-Best, got {y.shape[2]}"
+            )
+        no = antenna_noise(no, tuple(y.shape[:3]), _backend.REAL_OF[self._dtype])
+        found = self._detect_jointly(y, h_hat, err_var, no)
+        if not self._bits:
+            return found
+        return ops.reshape(found, (-1, *found.shape[1:3], found.shape[3] * found.shape[4]))
 
     def equalize(
         self, y: Tensor, h_hat: Tensor, err_var: Tensor, no: Tensor
@@ -186,3 +221,15 @@ class FixedPoleDetector(Block):
         rank = len(err_var.shape)
         err_var = ops.reshape(ops.cast(err_var, real), (1,) * (7 - rank) + ops.shape(err_var))
         return ops.cast(y, self._dtype), ops.cast(h_hat, self._dtype), err_var
+
+
+def _jointly(
+    rejection: InterferenceRejection,
+    detect: JointDetection,
+    y: Tensor,
+    h_hat: Tensor,
+    err_var: Tensor,
+    no: Tensor,
+) -> Tensor:
+    y, h, err_var = rejection.scaled(y, h_hat, err_var, no)
+    return detect(*rejection.whitened(y, h, err_var, rejection.revealed(*rejection.residuals(y))))

@@ -34,7 +34,7 @@ class HeldOut:
     """
 
     def __init__(self, places: np.ndarray, sent: np.ndarray, num_elements: int) -> None:
-        self._places, self._sent = places, sent
+        self.places, self._sent = places, sent
         # Place of each element in the estimates followed by those on the pilots
         self._merged = np.arange(num_elements)
         self._merged[places] = num_elements + np.arange(len(places))
@@ -75,7 +75,7 @@ class HeldOut:
 
     def on_pilots(self, values: Tensor) -> Tensor:
         """Values ``[..., M, K]`` on the pilots, ``[..., P]``."""
-        return ops.take(_flat(values), self._places, axis=-1)
+        return ops.take(_flat(values), self.places, axis=-1)
 
     def _replaced(self, values: Tensor, on_pilots: Tensor) -> Tensor:
         both = ops.concatenate([_flat(values), on_pilots], axis=-1)

@@ -19,6 +19,10 @@ class StreamLayout:
     Args:
         resource_grid: Sionna's ``ResourceGrid``.
         stream_management: Sionna's ``StreamManagement``.
+
+    Attributes:
+        places: of each stream's data symbols among the occupied resource elements, int
+            ``[streams, D]``.
     """
 
     def __init__(self, resource_grid: ResourceGrid, stream_management: StreamManagement) -> None:
@@ -33,7 +37,7 @@ class StreamLayout:
         # Row of each stream once receivers and streams are flattened
         self._rows = (receiver * num_streams + np.arange(num_streams))[:, None]
         occupied = grid_elements(resource_grid)
-        self._places = np.searchsorted(occupied, self._elements)
+        self.places = np.searchsorted(occupied, self._elements)
         self._num_occupied = len(occupied)
 
     def data(self, grid: Tensor) -> Tensor:
@@ -43,7 +47,7 @@ class StreamLayout:
 
     def occupied_data(self, grid: Tensor) -> Tensor:
         """As :meth:`data`, of outputs ``[B R, streams, M, occupied subcarriers]``."""
-        return self._take(grid, self._rows * self._num_occupied + self._places)
+        return self._take(grid, self._rows * self._num_occupied + self.places)
 
     def subcarriers(self, values: Tensor) -> Tensor:
         """Values ``[B R, streams, fft_size]`` on the subcarriers of the data, as :meth:`data`."""

@@ -102,10 +102,22 @@ class InterferenceRejection:
         interference: Interference,
         held_out: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """As a call, of what :meth:`scaled` and :meth:`revealed` give.
+        """As a call, of what :meth:`scaled` and :meth:`revealed` give; arguments as below."""
+        x_hat, no_eff = linear_mmse(*self.whitened(y, h, err_var, interference, held_out))
+        return ops.transpose(x_hat, (1, 0, 2, 3)), ops.transpose(no_eff, (1, 0, 2, 3))
+
+    def whitened(
+        self,
+        y: Tensor,
+        h: Tensor,
+        err_var: Tensor,
+        interference: Interference,
+        held_out: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Channel ``[A, streams, B R, M, K]`` and samples ``[A, B R, M, K]`` in white noise.
 
         Args:
-            y, h, err_var, interference: see there.
+            y, h, err_var, interference: see :meth:`scaled` and :meth:`revealed`.
             held_out: channel and error variance to detect with instead; what the pilots say of
                 the estimate is that of ``h`` and ``err_var`` all the same.
         """
@@ -118,8 +130,7 @@ class InterferenceRejection:
         both = ops.concatenate([h, ops.transpose(y, (1, 0, 2, 3))[:, None]], axis=1)
         white = forward(covariance[..., None, :], both)
         white = white * ops.cast(ops.rsqrt(1.0 + error), dtype)
-        x_hat, no_eff = linear_mmse(white[:, :-1], white[:, -1])
-        return ops.transpose(x_hat, (1, 0, 2, 3)), ops.transpose(no_eff, (1, 0, 2, 3))
+        return white[:, :-1], white[:, -1]
 
     def optimism(self, interference: Interference) -> Tensor:
         r"""Factor on a pilot's error that its own part in the covariance hides, real ``[B R, P]``.

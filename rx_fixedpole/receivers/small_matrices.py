@@ -66,6 +66,18 @@ def inverse(matrix: Tensor) -> Tensor:
     return adjoint_product(root, root)
 
 
+def log_determinant(matrix: Tensor) -> Tensor:
+    """Natural logarithm of the determinant of Hermitian positive definite ``[n, n, ...]``."""
+    total = 0.0
+    for _ in range(matrix.shape[0]):
+        pivot = _backend.at_least(ops.real(matrix[0, 0]), _MIN_PIVOT)
+        total = total + ops.log(pivot)
+        column = matrix[1:, 0]
+        step = column[:, None] * ops.conj(column)
+        matrix = matrix[1:, 1:] - step * ops.cast(1.0 / pivot, _backend.dtype(matrix))
+    return total
+
+
 def linear_mmse(channel: Tensor, signal: Tensor) -> tuple[Tensor, Tensor]:
     r"""Unbiased LMMSE estimates of unit-power symbols in white noise of unit variance.
 

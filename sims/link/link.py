@@ -185,7 +185,11 @@ class Link:
             x_hat: ``[B, num_users, S, D]`` complex.
             no_eff: their error variance, of the same shape or one that broadcasts to it.
         """
-        return self._layers.merge(self._demapper(x_hat, tf.cast(no_eff, self._rdtype)))
+        return self.merge(self._demapper(x_hat, tf.cast(no_eff, self._rdtype)))
+
+    def merge(self, llr: tf.Tensor) -> tf.Tensor:
+        """Returns LLRs ``[B, num_users, S, n]`` of codewords from those of streams."""
+        return self._layers.merge(llr)
 
     def decode(self, llr: tf.Tensor) -> tf.Tensor:
         """Decides the information bits ``[B, num_users, S, k]`` from LLRs ``[B, num_users, S, n]``.

@@ -65,6 +65,11 @@ RECEIVERS: dict[str, Receiver] = {
         "fixed-pole channel estimate and detector",
         revision=2,
     ),
+    "fixed_pole_joint": Receiver(
+        partial(detector, estimate="fixed_pole", detection="joint"),
+        "fixed-pole channel estimate, joint detection",
+        requires=estimate_is_possible,
+    ),
     "wiener": Receiver(
         identified_wiener, "identified taps, Wiener in time", revision=3, requires=fits_the_symbol
     ),

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from rx_fixedpole import poles
 from rx_fixedpole.receivers import AutoReceiver
-from rx_fixedpole.receivers.auto import PARTS
+from rx_fixedpole.receivers.auto import NUM_PATHS, PARTS
 from sims.link import Link, Slots
-from sims.receivers.base import Condition
+from sims.receivers.base import WHOLE, Condition
 
 
 def _are_parts(value: str) -> bool:
@@ -30,6 +30,7 @@ def auto(
     parts: Annotated[str, _KNOWN] = "+".join(PARTS),
     num_poles: Annotated[int, Condition("at least 1", lambda n: n >= 1)] = 8,
     taps: bool = True,
+    num_paths: WHOLE = NUM_PATHS,
 ) -> Callable[[Slots], tf.Tensor]:
     """The best of our receivers for every slot, see `rx_fixedpole.AutoReceiver`.
 
@@ -38,6 +39,7 @@ def auto(
         parts: the parts to choose among, joined by +.
         num_poles: poles an antenna of the trained equalizers.
         taps: whether it is told the last tap of the simulated channel.
+        num_paths: paths that joint detection of several streams keeps; 0: it is linear.
 
     Returns:
         (slots) -> llr.
@@ -46,9 +48,11 @@ def auto(
         link.resource_grid,
         link.stream_management,
         parts=parts.split("+"),
+        constellation=link.constellation,
+        num_paths=num_paths,
         poles=poles.ring(num_poles),
         l_min=link.l_min,
         l_max=link.l_max if taps else None,
         precision=link.precision,
     )
-    return lambda slots: link.demap(*receiver(slots.y_time, slots.no))
+    return lambda slots: link.merge(receiver(slots.y_time, slots.no))

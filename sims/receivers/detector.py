@@ -8,20 +8,24 @@ from typing import Literal
 import tensorflow as tf
 
 from rx_fixedpole.receivers import FixedPoleDetector
+from rx_fixedpole.receivers.joint_detection import NUM_PATHS
 from sims.link import Link, Slots
-from sims.receivers.base import Options
+from sims.receivers.base import COUNT, Options
 from sims.receivers.delay_limited import delay_limited_estimator
 from sims.receivers.detection import Estimator
 from sims.receivers.estimated import fixed_pole_estimator
 from sims.receivers.genie import true_channel
 from sims.receivers.interpolated import ls_estimator, orthogonal_pilots
+from sims.receivers.nonlinear import several_streams
 from sims.scenario import Scenario
 
 EstimateName = Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "fixed_pole", "perfect"]
 
 
 def estimate_is_possible(scenario: Scenario, options: Options) -> str | None:
-    """Refuse least squares without orthogonal pilots."""
+    """Refuse least squares without orthogonal pilots, and joint detection of one stream."""
+    if options["detection"] == "joint" and (reason := several_streams(scenario, options)):
+        return reason
     if options["estimate"] in ("delay_limited", "fixed_pole", "perfect"):
         return None
     return orthogonal_pilots(scenario, options)
@@ -31,6 +35,8 @@ def detector(
     link: Link,
     *,
     estimate: EstimateName = "ls_lin_time_avg",
+    detection: Literal["linear", "joint"] = "linear",
+    num_paths: COUNT = NUM_PATHS,
 ) -> Callable[[Slots], tf.Tensor]:
     """Fixed-pole detection, see `rx_fixedpole.FixedPoleDetector`.
 
@@ -39,6 +45,8 @@ def detector(
         estimate: the channel estimate that it is given: least squares, interpolated with or
             without an average over time, or limited in delay, the fixed-pole estimate, or the
             true channel.
+        detection: linear, or of all streams together.
+        num_paths: paths that joint detection keeps where not all vectors are tried.
 
     Returns:
         (slots) -> llr.
@@ -47,6 +55,8 @@ def detector(
         link.resource_grid,
         link.stream_management,
         constellation=link.constellation,
+        detection=detection,
+        num_paths=num_paths,
         precision=link.precision,
     )
     estimator = _estimator(link, estimate)

@@ -23,7 +23,7 @@ def several_streams(scenario: Scenario, options: Options) -> str | None:
         return "needs at least two streams"
     if num_streams > scenario.num_rx_ant:
         return f"needs as many receive antennas as streams ({num_streams})"
-    return orthogonal_pilots(scenario, options) if options["estimator"] == "ls_lin" else None
+    return orthogonal_pilots(scenario, options) if options.get("estimator") == "ls_lin" else None
 
 
 def kbest(
