@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from rx_fixedpole.receivers import AutoReceiver, FixedPoleEqualizer, auto
-from rx_fixedpole.receivers.candidates import trained_candidate
 from rx_fixedpole.receivers.choice import Candidate, CommonPilots, choose, factor, rate
 from rx_fixedpole.receivers.held_out import HeldOut
 from rx_fixedpole.receivers.layout import StreamLayout
 from rx_fixedpole.receivers.pilot_noise import shown
+from rx_fixedpole.receivers.time_candidates import trained_candidate
 from tests.modes import complex_normal
 from tests.test_equalizer import L_MIN, make_grid, management, random_taps, send, wrong_signs
 

@@ -55,7 +55,8 @@ class FixedPoleDetector(Block):
         hard_out: if True, decisions instead of LLRs or logits.
         detection: ``"linear"`` (LMMSE), or ``"joint"`` for maximum likelihood over all vectors of
             symbols, by K-Best where there are more than 256. The latter is for one receiver, with
-            K-Best of no fewer antennas than streams; its LLRs are max-log ones then.
+            K-Best of no fewer antennas than streams; its LLRs are max-log ones then, and
+            it has no logits.
         num_paths: paths that K-Best keeps.
         l_min: shortest delay that the fit allows for, in samples. None: -6.
         l_max: longest one. None: the cyclic prefix or an eighth of the FFT size, whichever is

@@ -37,6 +37,9 @@ class JointDetection:
 
     Attributes:
         exact: whether all vectors are tried.
+
+    Raises:
+        ValueError: for logits of more vectors than are tried.
     """
 
     def __init__(
@@ -52,14 +55,23 @@ class JointDetection:
     ) -> None:
         num_streams = layout.num_streams
         num_vectors = int(constellation.num_points) ** num_streams
-        common = dict(constellation=constellation, hard_out=hard_out, precision=precision)
         self.exact = num_vectors <= LARGEST_EXACT
         self._num_streams = num_streams
-        self._detector = (
-            MaximumLikelihoodDetector(output, demapping_method, num_streams, **common)
-            if self.exact
-            else KBestDetector(output, num_streams, min(num_paths, num_vectors), **common)
-        )
+        common = dict(constellation=constellation, hard_out=hard_out, precision=precision)
+        if self.exact:
+            self._detector = MaximumLikelihoodDetector(
+                output, demapping_method, num_streams, **common
+            )
+        elif output == "symbol" and not hard_out:
+            raise ValueError(
+                f"output must be 'bit', or hard_out True, for {num_vectors} vectors of symbols: "
+                "K-Best has no logits"
+            )
+        else:
+            # Sionna's has parts in single precision whatever is asked for
+            common |= dict(constellation=_in_single_precision(constellation), precision="single")
+            num_paths = min(num_paths, num_vectors)
+            self._detector = KBestDetector(output, num_streams, num_paths, **common)
         self._elements = np.unique(layout.places)
         found = np.searchsorted(self._elements, layout.places)
         found = found * num_streams + np.arange(num_streams)[:, None]
@@ -78,13 +90,17 @@ class JointDetection:
         """
         channel = ops.transpose(self._with_data(channel), (2, 3, 0, 1))
         signal = ops.transpose(self._with_data(signal), (1, 2, 0))
+        real = _backend.REAL_OF[_backend.dtype(signal)]
         # Slot by slot: candidates of a whole batch would not fit the memory
         found = ops.map(self._one_slot, (signal, channel))
         found = ops.reshape(found, (-1, found.shape[1] * found.shape[2], *found.shape[3:]))
-        return ops.take(found, self._found, axis=1)
+        found = ops.take(found, self._found, axis=1)
+        return ops.cast(found, real) if "float" in _backend.dtype(found) else found
 
     def _one_slot(self, slot: tuple[Tensor, Tensor]) -> Tensor:
         signal, channel = slot
+        if not self.exact:
+            signal, channel = (ops.cast(x, "complex64") for x in (signal, channel))
         num_ant = signal.shape[-1]
         noise = ops.cast(ops.eye(num_ant, dtype="float64"), _backend.dtype(signal))
         noise = ops.broadcast_to(noise, (*signal.shape[:-1], num_ant, num_ant))
@@ -95,3 +111,9 @@ class JointDetection:
         size = values.shape[-2] * values.shape[-1]
         flat = ops.reshape(values, (*values.shape[:-3], -1, size))
         return ops.take(flat, self._elements, axis=-1)
+
+
+def _in_single_precision(constellation: Constellation) -> Constellation:
+    points = np.asarray(constellation.points).astype(np.complex64)
+    num_bits = int(constellation.num_bits_per_symbol)
+    return Constellation("custom", num_bits, points=points, precision="single")
