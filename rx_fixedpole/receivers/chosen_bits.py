@@ -60,7 +60,13 @@ class ChosenBits:
             factors: on the variance of these candidates' noise, real ``[B]``.
         """
         llr = self._demapper(x_hat, no_eff)
-        return self._detected(llr, best, white, factors) if white else llr
+        if not white:
+            return llr
+        return ops.cond(
+            ops.any(best < len(white)),
+            lambda: self._detected(llr, best, white, factors),
+            lambda: llr,
+        )
 
 
 def _jointly(

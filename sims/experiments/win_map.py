@@ -30,6 +30,7 @@ OURS = (
     "iterative",
     "fixed_pole_lmmse",
     "fixed_pole_detector",
+    "fixed_pole_joint",
     "wiener",
     "fixed_pole",
     "fixed_pole_tracking",

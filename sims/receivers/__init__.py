@@ -12,7 +12,7 @@ from sims.receivers.auto import auto
 from sims.receivers.base import Receiver, complete_options, unknown
 from sims.receivers.bptt import bptt, go_together
 from sims.receivers.delay_limited import ls_delay_limited
-from sims.receivers.detector import detector, estimate_is_possible
+from sims.receivers.detector import detector, estimate_is_possible, joint_detector
 from sims.receivers.esn import esn, has_enough_pilots
 from sims.receivers.estimated import fixed_pole_lmmse
 from sims.receivers.genie import perfect_csi
@@ -41,7 +41,7 @@ _ours = partial(Receiver, requires=can_be_trained)
 _learnt = partial(Receiver, slow=True, requires=go_together)
 
 RECEIVERS: dict[str, Receiver] = {
-    "auto": Receiver(auto, "chosen per slot among ours", revision=2),
+    "auto": Receiver(auto, "chosen per slot among ours", revision=3),
     "fixed_pole": _ours(fixed_pole, "fixed poles, ring", revision=2),
     "fixed_pole_log": _ours(
         partial(fixed_pole, placement="log_spaced"), "fixed poles, log", revision=2
@@ -66,9 +66,7 @@ RECEIVERS: dict[str, Receiver] = {
         revision=2,
     ),
     "fixed_pole_joint": Receiver(
-        partial(detector, estimate="fixed_pole", detection="joint"),
-        "fixed-pole channel estimate, joint detection",
-        requires=estimate_is_possible,
+        joint_detector, "fixed-pole channel estimate, joint detection", requires=several_streams
     ),
     "wiener": Receiver(
         identified_wiener, "identified taps, Wiener in time", revision=3, requires=fits_the_symbol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import tensorflow as tf
 
@@ -16,16 +16,13 @@ from sims.receivers.detection import Estimator
 from sims.receivers.estimated import fixed_pole_estimator
 from sims.receivers.genie import true_channel
 from sims.receivers.interpolated import ls_estimator, orthogonal_pilots
-from sims.receivers.nonlinear import several_streams
 from sims.scenario import Scenario
 
 EstimateName = Literal["ls_lin", "ls_lin_time_avg", "delay_limited", "fixed_pole", "perfect"]
 
 
 def estimate_is_possible(scenario: Scenario, options: Options) -> str | None:
-    """Refuse least squares without orthogonal pilots, and joint detection of one stream."""
-    if options["detection"] == "joint" and (reason := several_streams(scenario, options)):
-        return reason
+    """Refuse least squares without orthogonal pilots."""
     if options["estimate"] in ("delay_limited", "fixed_pole", "perfect"):
         return None
     return orthogonal_pilots(scenario, options)
@@ -35,8 +32,6 @@ def detector(
     link: Link,
     *,
     estimate: EstimateName = "ls_lin_time_avg",
-    detection: Literal["linear", "joint"] = "linear",
-    num_paths: COUNT = NUM_PATHS,
 ) -> Callable[[Slots], tf.Tensor]:
     """Fixed-pole detection, see `rx_fixedpole.FixedPoleDetector`.
 
@@ -45,21 +40,35 @@ def detector(
         estimate: the channel estimate that it is given: least squares, interpolated with or
             without an average over time, or limited in delay, the fixed-pole estimate, or the
             true channel.
-        detection: linear, or of all streams together.
-        num_paths: paths that joint detection keeps where not all vectors are tried.
 
     Returns:
         (slots) -> llr.
     """
+    return _detecting(link, _estimator(link, estimate))
+
+
+def joint_detector(link: Link, *, num_paths: COUNT = NUM_PATHS) -> Callable[[Slots], tf.Tensor]:
+    """Fixed-pole channel estimate, and all streams detected together.
+
+    Args:
+        link: the link to receive on.
+        num_paths: paths that are kept where not all vectors of symbols are tried.
+
+    Returns:
+        (slots) -> llr.
+    """
+    estimator = fixed_pole_estimator(link)
+    return _detecting(link, estimator, detection="joint", num_paths=num_paths)
+
+
+def _detecting(link: Link, estimator: Estimator, **how: Any) -> Callable[[Slots], tf.Tensor]:
     block = FixedPoleDetector(
         link.resource_grid,
         link.stream_management,
         constellation=link.constellation,
-        detection=detection,
-        num_paths=num_paths,
         precision=link.precision,
+        **how,
     )
-    estimator = _estimator(link, estimate)
     return lambda slots: block(slots.y, *estimator(slots), slots.no)
 
 
