@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from rx_fixedpole.receivers import AutoReceiver, FixedPoleEqualizer, auto
 from rx_fixedpole.receivers.choice import Candidate, CommonPilots, choose, factor, rate
+from rx_fixedpole.receivers.curvature import Curvature
 from rx_fixedpole.receivers.held_out import HeldOut
 from rx_fixedpole.receivers.layout import StreamLayout
 from rx_fixedpole.receivers.pilot_noise import shown
@@ -108,6 +109,28 @@ def test_pilots_alone_and_by_symbols_bracket_the_error_on_data_that_move():
     alone, by_symbols = np.mean(alone.power), np.mean(found.power)
     on_data = np.mean(np.abs(found.x_hat - data) ** 2)
     assert alone < on_data < by_symbols
+
+
+def test_what_a_line_misses_between_pilot_symbols():
+    """A line in time has none of it, a parabola what NumPy's fit of a line leaves."""
+    grid = make_grid(streams=2, symbols=8, pilot_symbols=(1, 6))
+    pilots = CommonPilots(grid).elements
+    curvature = Curvature(grid, pilots, StreamLayout(grid, management(grid)))
+    t, size = np.arange(8.0)[:, None], int(grid.num_effective_subcarriers)
+    line = complex_normal(0, 3, 1, 2, 1, 2, 1, size) + t * complex_normal(1, 3, 1, 2, 1, 2, 1, size)
+    no_error = np.zeros((3, 1, 1, 1, 2, 8, size))
+    np.testing.assert_allclose(curvature(tf.constant(line), tf.constant(no_error)), 0, atol=1e-20)
+    h = line + 0.1 * t**2 * complex_normal(2, 3, 1, 2, 1, 2, 1, size)
+    error = 0.1 + 0.02 * t * (7 - t) + no_error  # wider between the pilots
+    expected = np.zeros((3, 1, 2))
+    every = np.broadcast_to(error, h.shape)  # antenna has it
+    for value, measure in ((h, lambda x: np.abs(x) ** 2), (every, lambda x: np.maximum(x, 0))):
+        flat = np.moveaxis(value, -2, 0).reshape(8, -1)
+        ends = flat[1] + (t - 1) * (flat[6] - flat[1]) / 5
+        left = np.moveaxis((flat - ends).reshape(8, *value.shape[:-2], size), 0, -2)
+        expected += np.sum(measure(left), axis=(1, 2, 5, 6)).reshape(3, 1, 2)
+    expected /= np.sum(np.abs(h) ** 2, axis=(1, 2, 5, 6)).reshape(3, 1, 2)
+    np.testing.assert_allclose(curvature(tf.constant(h), tf.constant(error)), expected, rtol=1e-9)
 
 
 @pytest.mark.usefixtures("eagerly")

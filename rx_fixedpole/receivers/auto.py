@@ -20,6 +20,7 @@ from . import arguments
 from .candidates import GridCandidates, Whitened
 from .choice import Candidate, CommonPilots, choose, joint_factor
 from .chosen_bits import ChosenBits
+from .curvature import Curvature
 from .demodulation import demodulate, window_start
 from .equalizer import FixedPoleEqualizer
 from .estimator import FixedPoleChannelEstimator
@@ -47,7 +48,9 @@ class AutoReceiver(Block):
     where three or more OFDM symbols have pilots, without each of these symbols as well. Weights
     that are constant or a line in time fit pilot symbols better than what is between them; an
     estimate knows the channel's correlation in time, and would lack without a symbol what data,
-    to which the next pilots are nearer, never lack (:mod:`.held_out`). The parts are
+    to which the next pilots are nearer, never lack (:mod:`.held_out`). Where pilots stand on two
+    symbols alone the estimate tells what a line between them misses (:mod:`.curvature`). The parts
+    are
 
     * ``"lmmse"``: :class:`FixedPoleChannelEstimator`, then linear MMSE on each resource element;
     * ``"detector"``: the same estimate, then the equalizer of :class:`FixedPoleDetector`;
@@ -167,7 +170,13 @@ class AutoReceiver(Block):
             if part == "trained" or part == "moving" and num_symbols > 1
         ]
         self._in_time = TimeCandidates(
-            in_time, self._pilots, self._layout, by_symbol=num_symbols >= FEWEST_SYMBOLS
+            in_time,
+            self._pilots,
+            self._layout,
+            by_symbol=num_symbols >= FEWEST_SYMBOLS,
+            curvature=Curvature(resource_grid, self._pilots.elements, self._layout)
+            if num_symbols > 1
+            else None,
         )
         self._on_grid = {
             kind: _backend.compile(self._grid_candidates(*kind))

@@ -263,6 +263,11 @@ class FixedPoleEqualizer(Block):
                 f"number that is known when a graph is traced, got {y.shape[-1]}"
             )
 
+    @property
+    def tracking(self) -> bool:
+        """Whether weights move from one OFDM symbol to the next."""
+        return self._tracking
+
     def sizes(self, num_ant: int) -> tuple[int, int, int]:
         """Delay line, features in all and pilots of the scarcest stream for this many antennas."""
         num_pilots = min(len(group.elements) for group in self._groups)

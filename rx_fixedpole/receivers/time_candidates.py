@@ -8,6 +8,7 @@ from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
 from .choice import Candidate, CommonPilots
+from .curvature import Curvature
 from .equalizer import FixedPoleEqualizer
 from .frontend import FEWEST_PILOTS_PER_FEATURE
 from .layout import StreamLayout
@@ -26,13 +27,20 @@ class TimeCandidates:
         pilots: where candidates are compared.
         layout: where streams and data are.
         by_symbol: whether trained equalizers are judged by whole OFDM symbols left out too.
+        curvature: what weights that move miss otherwise; None: there are none that do.
     """
 
     def __init__(
-        self, parts: list[Part], pilots: CommonPilots, layout: StreamLayout, *, by_symbol: bool
+        self,
+        parts: list[Part],
+        pilots: CommonPilots,
+        layout: StreamLayout,
+        *,
+        by_symbol: bool,
+        curvature: Curvature | None,
     ) -> None:
         self._parts, self._pilots, self._layout = parts, pilots, layout
-        self._by_symbol = by_symbol
+        self._by_symbol, self._curvature = by_symbol, curvature
 
     def able(self, num_ant: int) -> list[Part]:
         """Parts that may win with so many antennas: weights need two pilots each."""
@@ -83,9 +91,12 @@ class TimeCandidates:
         if isinstance(part, WienerEqualizer):
             return wiener_candidate(part, self._pilots, self._layout, y, no, first)
         noise = ops.reshape(no, (-1, y.shape[1]))
-        return trained_candidate(
+        found = trained_candidate(
             part, self._pilots, self._layout, y, noise, by_symbol=self._by_symbol
         )
+        if not part.tracking or self._by_symbol or self._curvature is None:
+            return found
+        return found._replace(power=found.power + self._curvature(*first)[..., None])
 
 
 def trained_candidate(
