@@ -127,7 +127,7 @@ CELLS: dict[str, Cell] = {
         "CFO, 2 % of a subcarrier", "high_speed", "0:8:2", _impaired(cfo={"subcarriers": 0.02})
     ),
     "phase_noise": Cell(
-        "phase noise, 500 Hz", "high_speed", "0:8:2", _impaired(phase_noise={"linewidth": 500.0})
+        "phase noise, 500 Hz", "high_speed", "0:14:2", _impaired(phase_noise={"linewidth": 500.0})
     ),
     "siso": Cell("TDL-A, 1x1", "nominal_siso", "4:12:2"),
     "mimo_2x2": Cell("TDL-A, 2x2", "nominal_2x2", "3:11:2"),
