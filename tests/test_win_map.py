@@ -80,6 +80,16 @@ def test_where_neither_comes_down_the_floor_decides() -> None:
     assert all(math.isnan(standing.gain_db) for standing in found.values())
 
 
+def test_one_slot_that_differs_is_no_difference() -> None:
+    """The bootstrap takes it for one, as no resampling changes its sign."""
+    errors = np.array([1] * 30 + [0] * 170)
+    fewer = errors.copy()
+    fewer[0] = 0
+    curves = {"a": {0.0: Point(fewer, 1)}, "r": {0.0: Point(errors, 1)}}
+    found = by_name(standings(curves, ROLES, 0.1))["a"]
+    assert found.fewer.value > 0 and found.verdict == "open"
+
+
 def test_wins_count_situations_and_large_ones_apart() -> None:
     large = standings({"a": curve(-3.0), "b": curve(-0.7), "r": curve(0.0)}, ROLES, 0.1)
     small = standings({"a": curve(1.0), "b": curve(-0.7), "r": curve(0.0)}, ROLES, 0.1)

@@ -22,8 +22,8 @@ LIGHT = 0.62  # fraction of the range beyond which text is white
 def draw(cells: Mapping[str, Sequence[Standing]], about: Mapping[str, str]) -> Figure:
     """Draw who gains how much over the best rival: one row a situation, one column a receiver.
 
-    Green is a gain, purple a loss; bold where the 95 % interval shows it. Where neither curve
-    comes down to the target rate, the cell says which has fewer errors at the highest point.
+    Green is a gain, purple a loss; bold where the 95 % interval and a test show it. Where neither
+    curve comes down to the target rate, the cell says which has fewer errors at the highest point.
 
     Args:
         cells: situation -> standings.
@@ -54,7 +54,7 @@ def draw(cells: Mapping[str, Sequence[Standing]], about: Mapping[str, str]) -> F
     right.spines["right"].set_visible(False)
     right.set_ylabel("best rival", color="0.35")
     figure.supxlabel(
-        "dB gained over the best rival at BLER 10 %, bold where the interval excludes zero",
+        "dB gained over the best rival at BLER 10 %, bold where interval and test exclude zero",
         fontsize=9,
     )
     return figure

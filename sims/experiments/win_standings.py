@@ -6,7 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sims.statistics import Estimate, Point, compare, ebno_at, error_rate, gain
+from sims.statistics import (
+    Difference,
+    Estimate,
+    Point,
+    ebno_at,
+    error_rate,
+    gain_differences,
+    rate_difference,
+)
 
 Curves = Mapping[str, Mapping[float, Point]]
 
@@ -25,6 +33,7 @@ class Standing:
         gained: dB less than the best rival needs, paired.
         fewer: the best rival's error rate less its own at the highest point, paired; what decides
             where neither comes down to the target rate.
+        shown: whether a test agrees with the interval that decides.
     """
 
     name: str
@@ -34,14 +43,15 @@ class Standing:
     rival: str | None
     gained: Estimate
     fewer: Estimate
+    shown: bool
 
     @property
     def verdict(self) -> str:
-        """ "better" or "worse" than the best rival where the interval shows it, else "open"."""
-        decides = self.fewer if self._both_floor else self.gained
-        if decides.low > 0:
-            return "better"
-        return "worse" if decides.high < 0 else "open"
+        """ "better" or "worse" than the best rival where interval and test show it, or "open"."""
+        decides = self.fewer if both_floor(self.gained) else self.gained
+        if not self.shown:
+            return "open"
+        return "better" if decides.low > 0 else "worse"
 
     @property
     def gain_db(self) -> float:
@@ -51,9 +61,10 @@ class Standing:
         known = [end for end in (self.gained.low, self.gained.high) if math.isfinite(end)]
         return known[0] if len(known) == 1 else math.nan
 
-    @property
-    def _both_floor(self) -> bool:
-        return not any(map(math.isfinite, (self.gained.low, self.gained.high)))
+
+def both_floor(gained: Estimate) -> bool:
+    """Whether neither curve comes down to the target rate, so that nothing is gained in dB."""
+    return not any(map(math.isfinite, (gained.low, gained.high)))
 
 
 def standings(curves: Curves, roles: Mapping[str, str], target: float) -> list[Standing]:
@@ -90,19 +101,21 @@ def _standing(
 ) -> Standing:
     curve = curves[name]
     top = curve[max(curve)]
-    unknown = Estimate(math.nan, -math.inf, math.inf)
+    unknown = Difference(Estimate(math.nan, -math.inf, math.inf), 1.0, False)
     gained = fewer = unknown
-    if best is not None:
-        gained = gain(target, curve, curves[best])
-        fewer = compare(curves[best][max(curves[best])], top)
+    if best is not None and best != name:
+        pair = {name: curve, best: curves[best]}
+        gained = gain_differences(target, pair)[name, best]
+        fewer = rate_difference(curves[best][max(curves[best])], top)
     return Standing(
         name,
         roles[name],
         ebno_at(target, curve),
         error_rate(top.errors, top.per_slot),
         best,
-        gained,
-        fewer,
+        gained.estimate,
+        fewer.estimate,
+        (fewer if both_floor(gained.estimate) else gained).shown,
     )
 
 
