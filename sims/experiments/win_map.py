@@ -131,8 +131,8 @@ CELLS: dict[str, Cell] = {
     ),
     "siso": Cell("TDL-A, 1x1", "nominal_siso", "4:12:2"),
     "mimo_2x2": Cell("TDL-A, 2x2", "nominal_2x2", "3:11:2"),
-    "mimo_4x4": Cell("TDL-A, 4x4", "nominal_2x2", "3:15:3", _FOUR),
-    "multi_user": Cell("4 users, 4 antennas", "multi_user", "3:15:3"),
+    "mimo_4x4": Cell("TDL-A, 4x4", "nominal_2x2", "-4:4:2", _FOUR),
+    "multi_user": Cell("4 users, 4 antennas", "multi_user", "-4:4:2"),
     "tdl_c": Cell(
         "TDL-C 300 ns, 2x2", "nominal_2x2", "3:11:2", {"channel": "tdl-c", "delay_spread": 300e-9}
     ),
