@@ -178,7 +178,7 @@ def codewords(grid, num_ant, no, *, batch=16, length=5, dtype=np.complex64):
 
 def passes(receiver, y, no, number=2):
     """LLRs after one and all passes, and which codewords the first one decodes."""
-    first = receiver._demapped(*receiver._first(y, no))
+    first = receiver._once(y, no)
     flat = tf.reshape(first, (-1, receiver._layout.num_streams, first.shape[-1]))
     decoded = receiver._decoder(flat)[1].numpy().reshape(first.shape[:3]) > 0.5
     return first.numpy(), receiver(y, no).numpy(), decoded
@@ -239,6 +239,9 @@ FIRST_PASSES = {
     "lmmse": lmmse,
     "wiener": lambda grid: WienerEqualizer(grid, management(grid), window=16, l_min=L_MIN),
     "auto": lambda grid: AutoReceiver(grid, management(grid), l_min=L_MIN),
+    "auto, LLRs": lambda grid: AutoReceiver(
+        grid, management(grid), l_min=L_MIN, constellation=Constellation("qam", 2)
+    ),
 }
 
 

@@ -24,8 +24,8 @@ from .redetection import Redetection
 from .soft_symbols import SoftSymbols
 from .wiener import WienerEqualizer
 
-# (y_time [B, R, A, T], no) -> x_hat, no_eff [B, num_tx, S, D]
-Equalizer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+# (y_time [B, R, A, T], no) -> x_hat, no_eff [B, num_tx, S, D], or LLRs [B, num_tx, S, D bits]
+Equalizer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | Tensor]
 
 # LLRs of bits beside a bit, at most: more would not change what the demapper makes of them.
 _MOST_KNOWN = 20.0
@@ -51,8 +51,10 @@ class IterativeReceiver(Block):
             included. A stream carries one codeword a slot, or several in a row.
         constellation: Sionna's ``Constellation``. None: QAM with as many bits a symbol as
             ``encoder`` interleaves for.
-        first: the first pass, called as ``(y_time, no) -> x_hat, no_eff [B, num_tx, S, D]``.
-            None: :class:`WienerEqualizer`, which takes prefixes of any length.
+        first: the first pass, called as ``(y_time, no)``, with ``x_hat, no_eff [B, num_tx, S, D]``
+            or LLRs ``[B, num_tx, S, D bits]`` as its result, such as those of
+            :class:`AutoReceiver`. None: :class:`WienerEqualizer`, which takes prefixes of any
+            length.
         num_passes: detections of a slot, >= 1; 1 is the first pass alone.
         num_iter: iterations of the decoder between two passes, >= 1. No fewer than those of the
             decoder after the last pass: then no codeword is lost that the first pass decodes.
@@ -136,7 +138,7 @@ class IterativeReceiver(Block):
     def call(self, y: Tensor, no: Tensor) -> Tensor:
         """Receive every slot."""
         y = ops.cast(_backend.require_complex(y, "y", "B", 1, "A", "T"), self._dtype)
-        llr = self._demapped(*self._first(y, no))
+        llr = self._once(y, no)
         shape = (-1, *llr.shape[1:])
         llr = ops.reshape(llr, (-1, self._layout.num_streams, llr.shape[-1]))
         if self._num_passes > 1:
@@ -145,6 +147,13 @@ class IterativeReceiver(Block):
             spectra = demodulate(y[:, 0], self._grid, self._l_min, self._redetection.capture)
             llr = self._repeated(llr, spectra, no)
         return ops.reshape(llr, shape)
+
+    def _once(self, y: Tensor, no: Tensor) -> Tensor:
+        """LLRs ``[B, num_tx, S, D bits]`` of the first pass."""
+        found = self._first(y, no)
+        if isinstance(found, tuple | list):
+            return self._demapped(*found)
+        return ops.cast(found, self._real)
 
     def _repeated(self, llr: Tensor, y: Tensor, no: Tensor) -> Tensor:
         """LLRs ``[B, S, D bits]`` of the last pass from those of the first."""

@@ -53,7 +53,8 @@ def iterative(
         num_passes: detections of a slot; 1 is the first pass alone.
         num_iter: iterations of the decoder between two passes; None: as many as after the last.
         first: the first pass: the Wiener equalizer in time or a one-tap LMMSE detector, both with
-            the fixed-pole channel estimate, the trained equalizer, or the best of these by slot.
+            the fixed-pole channel estimate, the trained equalizer, or the best of these by slot,
+            several streams detected together.
 
     Returns:
         (slots) -> llr.
@@ -111,6 +112,7 @@ def _auto(link: Link) -> AutoReceiver:
     return AutoReceiver(
         link.resource_grid,
         link.stream_management,
+        constellation=link.constellation,
         l_min=link.l_min,
         l_max=link.l_max,
         precision=link.precision,
