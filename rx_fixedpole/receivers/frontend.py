@@ -13,6 +13,7 @@ trained on the features' DFT at pilot resource elements, which may share a symbo
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -21,6 +22,9 @@ from keras import ops
 
 from rx_fixedpole import _backend, recurrence
 from rx_fixedpole._backend import Tensor
+from rx_fixedpole.recurrence.compiled import compiled, frozen
+
+from .delay_products import delay_products, delayed_windows, take_samples
 
 
 def feature_scales(poles: np.ndarray, basis: str) -> np.ndarray:
@@ -110,6 +114,16 @@ class FrontEnd(ABC):
     def features(self, y: Tensor, elements: np.ndarray) -> Tensor:
         """Features ``[B, P, A F]`` at resource elements ``[P]``."""
 
+    def products(
+        self, y: Tensor, elements: np.ndarray, targets: np.ndarray
+    ) -> tuple[Tensor, Tensor] | None:
+        """Gram matrix of these features and moment with targets ``[P, S]``, complex128.
+
+        None where they are not to be had without the features.
+        """
+        del y, elements, targets
+        return None
+
     @abstractmethod
     def apply(self, y: Tensor, weights: Tensor) -> Tensor:
         """Outputs ``[B, S, M, fft_size]`` of weights ``[B, A F, S]``."""
@@ -169,47 +183,46 @@ class TimeFrontEnd(FrontEnd):
 
     def features(self, y: Tensor, elements: np.ndarray) -> Tensor:
         """Features ``[B, P, A F]`` at resource elements ``[P]``."""
-        symbols = np.unique(elements // self.fft_size)
-        bins = self._bins[self._subcarriers(elements)]
-        places = np.searchsorted(symbols, elements // self.fft_size) * self.fft_size + bins
+        symbols, rows, bins = self._places(elements)
+        places = rows * self.fft_size + bins
         parts = []
         if self.window:
-            lags = np.arange(self.window)[:, None, None]
-            samples = self._starts[symbols][:, None] + np.arange(self.fft_size) - lags
-            parts.append(self._spectra(take_samples(y, samples), places))
+            constants = (frozen(self._starts[symbols]), self.fft_size, self.window, frozen(places))
+            spectra = compiled(_line_spectra, constants, (y.shape[1:], y.dtype))(y)
+            parts.append(ops.reshape(spectra, (-1, len(elements), y.shape[1], self.window)))
         if len(self.poles):
-            parts.append(self._spectra(self._states(y, symbols), places))
-        features = ops.concatenate(parts, axis=2)  # [B, A, F, P]
-        return ops.reshape(
-            ops.transpose(features, (0, 3, 1, 2)),
-            (-1, len(elements), y.shape[1] * self.num_features),
-        )
+            parts.append(_at_places(self._states(y, symbols), places))
+        features = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
+        return ops.reshape(features, (-1, len(elements), y.shape[1] * self.num_features))
+
+    def products(
+        self, y: Tensor, elements: np.ndarray, targets: np.ndarray
+    ) -> tuple[Tensor, Tensor] | None:
+        """As in :class:`FrontEnd`: of a delay line alone, from its displacement structure."""
+        if len(self.poles):
+            return None
+        symbols, rows, bins = self._places(elements)
+        taken = np.zeros((len(symbols), self.fft_size), bool)
+        taken[rows, bins] = True
+        on_grid = np.zeros((*taken.shape, targets.shape[-1]), np.complex128)
+        on_grid[rows, bins] = targets
+        constants = (frozen(self._starts[symbols]), frozen(taken), frozen(on_grid), self.window)
+        return compiled(delay_products, constants, (y.shape[1:], y.dtype))(y)
 
     def apply(self, y: Tensor, weights: Tensor) -> Tensor:
         """Outputs ``[B, S, M, fft_size]`` of weights ``[B, A F, S]``; states are never formed."""
-        num_ant, num_streams = y.shape[1], weights.shape[-1]
-        per_antenna = ops.reshape(weights, (-1, num_ant, self.num_features, num_streams))
-        u = ops.swapaxes(self._complete(y), 1, 2)
-        samples = self._starts[:, None] + np.arange(self.fft_size)
-        segments = 0.0
-        if self.window:
-            taps = ops.reshape(
-                per_antenna[:, :, : self.window], (-1, num_ant * self.window, num_streams)
-            )
-            output = recurrence.delay_line_output(u, self.window, taps)
-            segments = take_samples(ops.swapaxes(output, 1, 2), samples)
-        if len(self.poles):
-            scales = _backend.constant(feature_scales(self.poles, self.basis), self.dtype)
-            bank = per_antenna[:, :, self.window :] * scales[:, None]
-            bank = ops.reshape(bank, (-1, num_ant * len(self.poles), num_streams))
-            output = recurrence.output(u, self.poles, bank, basis=self.basis)
-            segments += take_samples(ops.swapaxes(output, 1, 2), samples - self.window)
-        return ops.take(self._dft(segments), self._bins, axis=-1)
+        constants = (self.window, frozen(self.poles), self.basis)
+        constants = (frozen(self._starts), self.fft_size, frozen(self._bins), *constants)
+        fixed = (y.shape[1:], weights.shape[1:], y.dtype)
+        outputs = compiled(_outputs, constants, fixed)(y, weights)
+        shape = (-1, weights.shape[-1], self.num_symbols, self.fft_size)
+        return ops.reshape(outputs, shape)
 
-    def _complete(self, y: Tensor) -> Tensor:
-        """``y`` as far as the last output looks: the filters ring on after the last sample."""
-        missing = int(self._starts[-1]) + self.fft_size - y.shape[-1]
-        return ops.pad(y, [(0, 0)] * (len(y.shape) - 1) + [(0, max(0, missing))])
+    def _places(self, elements: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """OFDM symbols with such elements, and of each element the symbol's place and the bin."""
+        symbols = np.unique(elements // self.fft_size)
+        rows = np.searchsorted(symbols, elements // self.fft_size)
+        return symbols, rows, self._bins[self._subcarriers(elements)]
 
     def _states(self, y: Tensor, symbols: np.ndarray) -> Tensor:
         """What the bank says in the FFT window of some symbols: ``[B, A, K, symbols, fft_size]``.
@@ -217,7 +230,7 @@ class TimeFrontEnd(FrontEnd):
         The bank is at rest before the first sample, so a window that begins earlier begins with
         zeros.
         """
-        u = ops.swapaxes(self._complete(y), 1, 2)
+        u = ops.swapaxes(_complete(y, self._starts, self.fft_size), 1, 2)
         starts = self._starts[symbols] - self.window
         missing = max(0, -int(starts[0]))
         u = ops.pad(u, [(0, 0), (missing, 0), (0, 0)])
@@ -228,24 +241,58 @@ class TimeFrontEnd(FrontEnd):
         shape = (-1, y.shape[1], len(self.poles), len(symbols), self.fft_size)
         return ops.reshape(states, shape)
 
-    def _spectra(self, segments: Tensor, places: np.ndarray) -> Tensor:
-        """DFT of segments ``[B, A, F, symbols, fft_size]`` at flat places: ``[B, A, F, P]``."""
-        spectra = self._dft(segments)
-        flat = ops.reshape(spectra, (*_lead(spectra, 3), spectra.shape[3] * self.fft_size))
-        return ops.take(flat, places, axis=-1)
 
-    def _dft(self, segments: Tensor) -> Tensor:
-        return _backend.fft(segments) * _backend.constant(
-            np.asarray(1.0 / np.sqrt(self.fft_size)), self.dtype
-        )
+def _line_spectra(
+    starts: np.ndarray, size: int, window: int, places: np.ndarray, y: Tensor
+) -> Tensor:
+    """Spectra of the delay line at some places of the symbols, ``[B, P, A, W]``."""
+    return _at_places(delayed_windows(starts, size, window, y), places)
 
 
-def take_samples(x: Tensor, samples: np.ndarray) -> Tensor:
-    """``x[..., samples]`` with zeros outside the received stretch: ``[..., *samples.shape]``."""
-    before = max(0, -int(samples.min()))
-    after = max(0, int(samples.max()) + 1 - x.shape[-1])
-    padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(before, after)])
-    return ops.take(padded, samples + before, axis=-1)
+def _at_places(segments: Tensor, places: np.ndarray) -> Tensor:
+    """DFT of segments ``[B, A, F, symbols, N]`` at flat places: ``[B, P, A, F]``."""
+    flat = ops.reshape(_dft(segments), (-1, *segments.shape[1:3], math.prod(segments.shape[3:])))
+    return ops.transpose(ops.take(flat, places, axis=-1), (0, 3, 1, 2))
+
+
+def _outputs(
+    starts: np.ndarray,
+    size: int,
+    bins: np.ndarray,
+    window: int,
+    poles: np.ndarray,
+    basis: str,
+    y: Tensor,
+    weights: Tensor,
+) -> Tensor:
+    """Spectra of the outputs in the FFT windows of all symbols, ``[B, S, M, N]``."""
+    num_ant, (num_weights, num_streams) = y.shape[1], weights.shape[1:]
+    weights = ops.reshape(weights, (-1, num_ant, num_weights // num_ant, num_streams))
+    u = ops.swapaxes(_complete(y, starts, size), 1, 2)
+    samples = starts[:, None] + np.arange(size)
+    segments = 0.0
+    if window:
+        taps = ops.reshape(weights[:, :, :window], (-1, num_ant * window, num_streams))
+        output = recurrence.delay_line_output(u, window, taps)
+        segments = take_samples(ops.swapaxes(output, 1, 2), samples)
+    if len(poles):
+        scales = _backend.constant(feature_scales(poles, basis), _backend.dtype(weights))
+        bank = weights[:, :, window:] * scales[:, None]
+        bank = ops.reshape(bank, (-1, num_ant * len(poles), num_streams))
+        output = recurrence.output(u, poles, bank, basis=basis)
+        segments += take_samples(ops.swapaxes(output, 1, 2), samples - window)
+    return ops.take(_dft(segments), bins, axis=-1)
+
+
+def _complete(y: Tensor, starts: np.ndarray, size: int) -> Tensor:
+    """``y`` as far as the last output looks: the filters ring on after the last sample."""
+    missing = int(starts[-1]) + size - y.shape[-1]
+    return ops.pad(y, [(0, 0)] * (len(y.shape) - 1) + [(0, max(0, missing))])
+
+
+def _dft(segments: Tensor) -> Tensor:
+    scale = np.asarray(1.0 / np.sqrt(segments.shape[-1]))
+    return _backend.fft(segments) * _backend.constant(scale, _backend.dtype(segments))
 
 
 def antenna_responses(weights: Tensor, responses: np.ndarray, dtype: str) -> Tensor:
@@ -254,8 +301,3 @@ def antenna_responses(weights: Tensor, responses: np.ndarray, dtype: str) -> Ten
     num_ant = weights.shape[1] // num_features
     per_antenna = ops.reshape(weights, (-1, num_ant, num_features, weights.shape[-1]))
     return ops.transpose(per_antenna, (0, 3, 1, 2)) @ _backend.constant(responses, dtype)
-
-
-def _lead(x: Tensor, axes: int) -> tuple[int, ...]:
-    """Shape of the first axes for a reshape; the batch may be unknown."""
-    return (-1, *x.shape[1:axes])
