@@ -14,8 +14,8 @@ from sionna.phy.utils import ebnodb2no, sim_ber
 from rx_fixedpole import poles
 from rx_fixedpole.readout import READOUTS, BlockRLS, Ridge
 from rx_fixedpole.receivers import FixedPoleEqualizer
-from rx_fixedpole.receivers.frontend import TimeFrontEnd
 from rx_fixedpole.receivers.pilots import data_elements, pilot_groups
+from rx_fixedpole.receivers.time_frontend import TimeFrontEnd
 from tests import oracles
 
 L_MIN = -2

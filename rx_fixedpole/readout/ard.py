@@ -133,7 +133,7 @@ def _mackay(equations: NormalEquations, load: Tensor, members: np.ndarray) -> Te
     return _fixed_point(root, equations.moment, equations.targets, load, members)
 
 
-@_backend.compile
+@_backend.stage
 def _fixed_point(
     root: Tensor, moment: Tensor, targets: Tensor, load: Tensor, members: Tensor
 ) -> Tensor:

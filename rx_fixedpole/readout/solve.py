@@ -48,7 +48,7 @@ def loaded(gram: Tensor, loading: Tensor) -> Tensor:
     return gram + ops.cast((loading + floor) * identity, "complex128")
 
 
-_loaded = _backend.compile(loaded)
+_loaded = _backend.stage(loaded)
 
 Products = tuple[Tensor, Tensor]  # Gram matrix [B, F, F] and moment [B, F, S] of rows, complex128
 
@@ -154,7 +154,7 @@ def leave_block_out(features: Tensor, fit: RidgeFit, rows: np.ndarray) -> Tensor
     return ops.cast(error, _backend.dtype(features))
 
 
-@_backend.compile
+@_backend.stage
 def _left_out(
     features: Tensor, targets: Tensor, moment: Tensor, root: Tensor, row_weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -41,7 +41,8 @@ def delay_products(
     num_ant = y.shape[1]
     y = ops.cast(y, "complex128")
     lags = np.arange(window)
-    lines = delayed_windows(starts, size, window, y)
+    samples = starts[:, None] + np.arange(size) - lags[:, None, None]
+    lines = take_samples(y, samples)  # [B, A, W, M, N]
     first = lines[:, :, 0]
     if not taken.all():
         pilots = _backend.constant(taken.astype(np.float64), "complex128")
@@ -81,14 +82,6 @@ def _next_lags(ends: Tensor, num_ant: int, window: int) -> Tensor:
     ends = ops.reshape(ends, (-1, num_ant, window, num_ant, window))[:, :, :-1, :, :-1]
     ends = ops.pad(ends, ((0, 0), (0, 0), (1, 0), (0, 0), (1, 0)))
     return ops.reshape(ends, (-1, num_ant * window, num_ant * window))
-
-
-def delayed_windows(starts: np.ndarray, size: int, window: int, y: Tensor) -> Tensor:
-    """Windows of N samples from each start on, delayed by 0 .. W - 1: ``[B, A, W, M, N]``."""
-    reach = take_samples(y, starts[:, None] + np.arange(1 - window, size))
-    return ops.stack(
-        [reach[..., first : first + size] for first in reversed(range(window))], axis=2
-    )
 
 
 def take_samples(x: Tensor, samples: np.ndarray) -> Tensor:

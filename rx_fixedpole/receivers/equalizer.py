@@ -19,10 +19,11 @@ from rx_fixedpole.readout.solve import leave_block_out
 from rx_fixedpole.recurrence import BASES
 
 from . import arguments
-from .frontend import FrequencyFrontEnd, FrontEnd, TimeFrontEnd, default_delay, default_window
+from .frontend import FrequencyFrontEnd, FrontEnd, default_delay, default_window
 from .layout import StreamLayout, noise_variance
 from .pilots import PilotGroup, pilot_groups
 from .reliability import Reliability
+from .time_frontend import TimeFrontEnd
 
 DOMAINS = ("time", "frequency")
 

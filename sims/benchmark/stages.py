@@ -16,9 +16,10 @@ from keras import ops
 from rx_fixedpole import _backend, recurrence
 from rx_fixedpole.readout import ARDRidge, BlockRLS, RLSState
 from rx_fixedpole.receivers import FixedPoleEqualizer
-from rx_fixedpole.receivers.frontend import TimeFrontEnd, default_delay
+from rx_fixedpole.receivers.frontend import default_delay
 from rx_fixedpole.receivers.layout import noise_variance
 from rx_fixedpole.receivers.pilots import pilot_groups
+from rx_fixedpole.receivers.time_frontend import TimeFrontEnd
 from rx_fixedpole.recurrence.forward import start
 from sims.benchmark import recurrences
 from sims.benchmark.bar import Budget, Found
