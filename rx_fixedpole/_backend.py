@@ -10,7 +10,7 @@ set by :func:`at_least`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
@@ -71,6 +71,18 @@ if NAME == "tensorflow":
         With ``relax_shapes`` it is traced once for all shapes, and its results have no static ones.
         """
         return _tf.function(fn, jit_compile=True, autograph=False, reduce_retracing=relax_shapes)
+
+    def stage(fn: Function, *, relax_shapes: bool = False) -> Function:
+        """``fn``, compiled where it becomes part of a graph.
+
+        What runs eagerly runs few times, and need not wait for a compiler.
+        """
+        compiled = compile(fn, relax_shapes=relax_shapes)
+
+        def chosen(*args: Any) -> Any:
+            return (fn if _tf.executing_eagerly() else compiled)(*args)
+
+        return cast(Function, chosen)
 
     def scan(
         step: Callable[[Tensor, Tensor], Tensor], initial: Tensor, xs: Tensor, *, alike: bool
@@ -143,6 +155,8 @@ elif NAME == "torch":
     def compile(fn: Function, *, relax_shapes: bool = False) -> Function:
         """``fn`` itself: PyTorch runs it eagerly."""
         return fn
+
+    stage = compile
 
     def scan(
         step: Callable[[Tensor, Tensor], Tensor], initial: Tensor, xs: Tensor, *, alike: bool

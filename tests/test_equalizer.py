@@ -15,6 +15,7 @@ from rx_fixedpole import poles
 from rx_fixedpole.readout import READOUTS, BlockRLS, Ridge
 from rx_fixedpole.receivers import FixedPoleEqualizer
 from rx_fixedpole.receivers.pilots import data_elements, pilot_groups
+from rx_fixedpole.receivers.time_frontend import TimeFrontEnd
 from tests import oracles
 
 L_MIN = -2
@@ -428,3 +429,21 @@ def test_a_graph_may_leave_the_batch_open(options):
     for ours, theirs in zip(run(y), equalizer(y, 0.01), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
     assert run.get_concrete_function().output_shapes[0][1:] == theirs.shape[1:]
+
+
+@pytest.mark.parametrize("kind", ["full", "unequal", "shared"])
+@pytest.mark.parametrize(("window", "delay"), [(1, 0), (5, 9), (20, -30)])
+def test_products_of_a_delay_line_are_those_of_its_features(kind, window, delay):
+    """From the displacement structure, windows beyond both ends of the slot included."""
+    grid = make_grid(kind=kind, pilot_symbols=(0, 4), num_guard_carriers=(3, 2), dc_null=True)
+    (group,) = pilot_groups(grid)
+    front_end = TimeFrontEnd(
+        grid, np.zeros(0, complex), "orthonormal", window, delay, "complex128", L_MIN
+    )
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=(2, 3, 355)) + 1j * rng.normal(size=(2, 3, 355))
+    f = front_end.features(tf.constant(y), group.elements).numpy()
+    adjoint = np.swapaxes(f.conj(), 1, 2)
+    gram, moment = front_end.products(tf.constant(y), group.elements, group.targets)
+    np.testing.assert_allclose(gram, adjoint @ f, rtol=0, atol=1e-12 * np.abs(f).max() ** 2 * 128)
+    np.testing.assert_allclose(moment, adjoint @ group.targets, rtol=0, atol=1e-10)

@@ -13,7 +13,16 @@ from .. import _backend
 from .._backend import Tensor
 from ..poles.checks import whole
 from .checks import check_pilots, positive
-from .solve import NormalEquations, RidgeFit, loading, normal_equations, ridge_fit, solve
+from .solve import (
+    NormalEquations,
+    Products,
+    RidgeFit,
+    inverse_root,
+    loading,
+    normal_equations,
+    ridge_fit,
+    weights_of,
+)
 
 # Prior powers are kept within this ratio of the largest one: a feature may be switched off, but
 # the loading stays a finite number.
@@ -71,6 +80,7 @@ class ARDRidge:
         prior: Tensor | None = None,
         groups: np.ndarray | None = None,
         blocks: np.ndarray | None = None,
+        products: Products | None = None,
     ) -> RidgeFit:
         """As :meth:`Ridge.fit`, with the learned loadings.
 
@@ -81,6 +91,7 @@ class ARDRidge:
             prior: weights to shrink towards, ``[F, S]`` or ``[B, F, S]``; zero if None.
             groups: int ``[F]``, features of one number share a prior power; each its own if None.
             blocks: not needed here, see :class:`BlockRLS`.
+            products: as :meth:`Ridge.fit`.
 
         Returns:
             As :meth:`Ridge.fit`.
@@ -90,7 +101,7 @@ class ARDRidge:
         num_features = features.shape[-1]
         members = _membership(groups, num_features)
         load = loading(self.reg, no)[:, 0] * ops.ones((1, num_features), dtype="float64")
-        equations = normal_equations(features, targets, prior)
+        equations = normal_equations(features, targets, prior, products=products)
         for _ in range(self.num_updates):
             load = _mackay(equations, load, members)
         return ridge_fit(features, targets, load[:, None, :], prior, equations=equations)
@@ -117,9 +128,17 @@ def _membership(groups: np.ndarray | None, num_features: int) -> np.ndarray:
 
 def _mackay(equations: NormalEquations, load: Tensor, members: np.ndarray) -> Tensor:
     """The next loading ``[B, F]``: error variance over prior power of the feature's group."""
-    targets, moment = equations.targets, equations.moment
+    root = inverse_root(equations.gram, load[:, None, :])
+    members = ops.convert_to_tensor(members, dtype="float64")
+    return _fixed_point(root, equations.moment, equations.targets, load, members)
+
+
+@_backend.stage
+def _fixed_point(
+    root: Tensor, moment: Tensor, targets: Tensor, load: Tensor, members: Tensor
+) -> Tensor:
     num_pilots, num_streams = targets.shape[1], targets.shape[2]
-    root, weights = solve(equations, load[:, None, :])
+    weights = weights_of(root, moment)
     # Degrees of freedom of each feature, sum_j 1 - lambda_j [G^-1]_jj = trace of the hat matrix
     freedom = 1.0 - load * ops.sum(_backend.power(root), axis=1)
     # |t - f w|^2 summed over the pilots, from the normal equations: no pass over the features
@@ -127,7 +146,6 @@ def _mackay(equations: NormalEquations, load: Tensor, members: np.ndarray) -> Te
     fitted = ops.real(ops.sum(ops.conj(weights) * (moment + shrunk), axis=(1, 2)))
     residual = _backend.at_least(ops.sum(_backend.power(targets), axis=(1, 2)) - fitted, 0.0)
     slack = num_streams * _backend.at_least(num_pilots - ops.sum(freedom, axis=-1), 1.0)
-    members = ops.convert_to_tensor(members, dtype="float64")
     power = ops.sum(_backend.power(weights), axis=-1) @ members
     freedom = num_streams * _backend.at_least(freedom, 0.0) @ members
     prior_power = power / _backend.at_least(freedom, 1e-9)

@@ -12,7 +12,7 @@ from keras import ops
 from .. import _backend
 from .._backend import Tensor
 from .checks import check_blocks, check_pilots, positive
-from .solve import RidgeFit, loaded, loading, ridge_fit
+from .solve import Products, RidgeFit, loaded, loading, ridge_fit
 
 
 class RLSState(NamedTuple):
@@ -67,6 +67,7 @@ class BlockRLS:
         prior: Tensor | None = None,
         groups: np.ndarray | None = None,
         blocks: np.ndarray | None = None,
+        products: Products | None = None,
     ) -> RidgeFit:
         """The newest weights, as :meth:`Ridge.fit` with older blocks weighing less.
 
@@ -78,12 +79,13 @@ class BlockRLS:
             groups: not needed here, see :class:`ARDRidge`.
             blocks: number of each pilot's block for features ``[B, P, F]``, int ``[P]``, in which
                 pilots need not be equally many; None: all are of one block.
+            products: not needed here: blocks weigh differently.
 
         Returns:
             As :meth:`Ridge.fit`; ``leave_one_out`` has the shape of the targets, ``leverage`` that
             of the targets without the last axis.
         """
-        del groups
+        del groups, products
         if len(features.shape) != 4:
             features, targets = check_pilots(features, targets)
             weights = None if blocks is None else self.forgetting ** _ages(blocks, features)

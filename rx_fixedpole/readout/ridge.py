@@ -10,7 +10,7 @@ import numpy as np
 
 from .._backend import Tensor
 from .checks import check_pilots, positive
-from .solve import RidgeFit, loading, ridge_fit
+from .solve import Products, RidgeFit, loading, normal_equations, ridge_fit
 
 
 @keras.saving.register_keras_serializable(package="rx_fixedpole")
@@ -53,6 +53,7 @@ class Ridge:
         prior: Tensor | None = None,
         groups: np.ndarray | None = None,
         blocks: np.ndarray | None = None,
+        products: Products | None = None,
     ) -> RidgeFit:
         """Weights, leave-one-out errors, leverages and degrees of freedom of every slot.
 
@@ -67,6 +68,7 @@ class Ridge:
             prior: weights to shrink towards, ``[F, S]`` or ``[B, F, S]``; zero if None.
             groups: not needed here; for readouts that learn a prior power a group of features.
             blocks: not needed here; for readouts that forget older blocks of pilots.
+            products: ``F^H F`` and ``F^H t`` in complex128, where they are known already.
 
         Returns:
             ``weights [B, F, S]`` and ``leave_one_out [B, P, S]`` in the dtype of the features;
@@ -81,7 +83,8 @@ class Ridge:
         """
         del groups, blocks
         features, targets = check_pilots(features, targets)
-        return ridge_fit(features, targets, loading(self.reg, no), prior)
+        equations = normal_equations(features, targets, prior, products=products)
+        return ridge_fit(features, targets, loading(self.reg, no), prior, equations=equations)
 
     def get_config(self) -> dict[str, Any]:
         return asdict(self)

@@ -48,34 +48,53 @@ def loaded(gram: Tensor, loading: Tensor) -> Tensor:
     return gram + ops.cast((loading + floor) * identity, "complex128")
 
 
-class NormalEquations(NamedTuple):
-    """What a regression needs of its rows, complex128, formed once for all its loadings."""
+_loaded = _backend.stage(loaded)
 
-    features: Tensor  # [B, P, F]
-    targets: Tensor  # [B, P, S], less what the prior explains
+Products = tuple[Tensor, Tensor]  # Gram matrix [B, F, F] and moment [B, F, S] of rows, complex128
+
+
+class NormalEquations(NamedTuple):
+    """What a regression needs of its rows, formed once for all its loadings."""
+
+    features: Tensor  # [B, P, F], as they were given
+    targets: Tensor  # [B, P, S], less what the prior explains, complex128 like what follows
     gram: Tensor  # [B, F, F]
     moment: Tensor  # [B, F, S]
 
 
 def normal_equations(
-    features: Tensor, targets: Tensor, prior: Tensor | None, row_weights: np.ndarray | None = None
+    features: Tensor,
+    targets: Tensor,
+    prior: Tensor | None,
+    row_weights: np.ndarray | None = None,
+    products: Products | None = None,
 ) -> NormalEquations:
-    """Gram matrix and moment of weighted rows, ``prior`` ``[F, S]`` or ``[B, F, S]``."""
-    f = ops.cast(features, "complex128")
+    """Gram matrix and moment of weighted rows, ``prior`` ``[F, S]`` or ``[B, F, S]``.
+
+    They are ``products``, of rows that are not weighted and targets as they are given, where these
+    can be had for less than the products of all features.
+    """
     t = ops.cast(targets, "complex128")
+    if products is not None and row_weights is None and prior is None:
+        return NormalEquations(features, t, *products)
+    f = ops.cast(features, "complex128")
     if prior is not None:
         t = t - f @ ops.cast(check_prior(prior, f.shape[-1], t.shape[-1]), "complex128")
     scaled = f
     if row_weights is not None:
         scaled = f * _backend.constant(row_weights[:, None], "complex128")
     gram, moment = (_backend.adjoint_product(scaled, x) for x in (f, t))
-    return NormalEquations(f, t, gram, moment)
+    return NormalEquations(features, t, gram, moment)
 
 
-def solve(equations: NormalEquations, load: Tensor) -> tuple[Tensor, Tensor]:
-    """``R`` with ``R^H R = G^-1`` of the loaded Gram matrix ``[B, F, F]``, and ``G^-1 moment``."""
-    root = _backend.inverse_factor(loaded(equations.gram, load))
-    return root, _backend.adjoint_product(root, root @ equations.moment)
+def inverse_root(gram: Tensor, load: Tensor) -> Tensor:
+    """``R`` with ``R^H R = G^-1`` of the loaded Gram matrix ``[B, F, F]``."""
+    return _backend.inverse_factor(_loaded(gram, load))
+
+
+def weights_of(root: Tensor, moment: Tensor) -> Tensor:
+    """``G^-1 moment``."""
+    return _backend.adjoint_product(root, root @ moment)
 
 
 def ridge_fit(
@@ -96,13 +115,11 @@ def ridge_fit(
     real_dtype = _backend.REAL_OF[out_dtype]
     if equations is None:
         equations = normal_equations(features, targets, prior, row_weights)
-    root, shift = solve(equations, load)
-    leverage = _leverage(equations.features, root, out_dtype)
-    if row_weights is not None:
-        leverage = leverage * ops.convert_to_tensor(row_weights, dtype="float64")
-    slack = _backend.at_least(1.0 - leverage, _MIN_SLACK)
-    error = equations.targets - equations.features @ shift
-    leave_one_out = error / ops.cast(slack, "complex128")[..., None]
+    root = inverse_root(equations.gram, load)
+    row_weights = np.ones(features.shape[1]) if row_weights is None else row_weights
+    shift, leave_one_out, leverage = _left_out(
+        features, equations.targets, equations.moment, root, ops.convert_to_tensor(row_weights)
+    )
     if prior is not None:
         shift = ops.cast(prior, "complex128") + shift
     return RidgeFit(
@@ -137,13 +154,25 @@ def leave_block_out(features: Tensor, fit: RidgeFit, rows: np.ndarray) -> Tensor
     return ops.cast(error, _backend.dtype(features))
 
 
-def _leverage(features: Tensor, root: Tensor, dtype: str) -> Tensor:
-    """``f_p G^-1 f_p^H`` of every row, float64 ``[B, P]``.
+@_backend.stage
+def _left_out(
+    features: Tensor, targets: Tensor, moment: Tensor, root: Tensor, row_weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights, and of every row the error without it and the leverage, in double precision.
 
-    A sum of squares has no cancellation, so the precision of the features is enough; but not where
-    there are few rows, and what one minus the leverage leaves is small.
+    A row's leverage ``f_p G^-1 f_p^H`` is a sum of squares without cancellation, and its output is
+    one the receiver will give, so the precision of the features is enough; but not where there are
+    few rows, and what one minus the leverage leaves is small.
     """
+    shift = weights_of(root, moment)
+    dtype = _backend.dtype(features)
     if features.shape[1] is None or features.shape[1] < 2 * features.shape[2]:
         dtype = "complex128"
-    seen = ops.cast(features, dtype) @ _backend.adjoint(ops.cast(root, dtype))
-    return ops.cast(ops.sum(_backend.power(seen), axis=-1), "float64")
+    both = ops.concatenate([_backend.adjoint(root), shift], axis=-1)
+    seen = ops.cast(features, dtype) @ ops.cast(both, dtype)
+    num_features = features.shape[2]
+    squares = ops.sum(_backend.power(seen[..., :num_features]), axis=-1)
+    leverage = ops.cast(squares, "float64") * row_weights
+    slack = _backend.at_least(1.0 - leverage, _MIN_SLACK)
+    error = targets - ops.cast(seen[..., num_features:], "complex128")
+    return shift, error / ops.cast(slack, "complex128")[..., None], leverage

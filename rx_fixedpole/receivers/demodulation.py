@@ -10,7 +10,7 @@ from keras import ops
 from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
-from .frontend import take_samples
+from .delay_products import take_samples
 
 
 def demodulate(y: Tensor, resource_grid: Any, l_min: int, shift: int) -> Tensor:

@@ -19,10 +19,11 @@ from rx_fixedpole.readout.solve import leave_block_out
 from rx_fixedpole.recurrence import BASES
 
 from . import arguments
-from .frontend import FrequencyFrontEnd, FrontEnd, TimeFrontEnd, default_delay, default_window
+from .frontend import FrequencyFrontEnd, FrontEnd, default_delay, default_window
 from .layout import StreamLayout, noise_variance
 from .pilots import PilotGroup, pilot_groups
 from .reliability import Reliability
+from .time_frontend import TimeFrontEnd
 
 DOMAINS = ("time", "frequency")
 
@@ -195,14 +196,18 @@ class FixedPoleEqualizer(Block):
         """Weights ``[B R, F, G]`` and errors ``[B R, P, G]`` without a pilot, or its symbol."""
         symbols = group.elements // front_end.fft_size
         features = front_end.features(y, group.elements)
+        products = front_end.products(y, group.elements, group.targets)
         roles = np.tile(np.arange(front_end.num_features), y.shape[1])
         if self._tracking:
+            products = None  # those of the features that move are not known
             time = self._time[symbols]
             time = _backend.constant(time[:, None], self._dtype)
             features = ops.concatenate([features, features * time], axis=-1)
             roles = np.concatenate([roles, roles + front_end.num_features])
         targets = _backend.constant(group.targets, self._dtype) + 0 * features[..., :1]
-        fit = self._readout.fit(features, targets, no, groups=roles, blocks=symbols)
+        fit = self._readout.fit(
+            features, targets, no, groups=roles, blocks=symbols, products=products
+        )
         if not by_symbol:
             return fit.weights, fit.leave_one_out, None
         # Pilots are in the order of their symbols

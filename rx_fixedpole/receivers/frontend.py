@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from rx_fixedpole import _backend, recurrence
+from rx_fixedpole import _backend
 from rx_fixedpole._backend import Tensor
 
 
@@ -110,6 +110,16 @@ class FrontEnd(ABC):
     def features(self, y: Tensor, elements: np.ndarray) -> Tensor:
         """Features ``[B, P, A F]`` at resource elements ``[P]``."""
 
+    def products(
+        self, y: Tensor, elements: np.ndarray, targets: np.ndarray
+    ) -> tuple[Tensor, Tensor] | None:
+        """Gram matrix of these features and moment with targets ``[P, S]``, complex128.
+
+        None where they are not to be had without the features.
+        """
+        del y, elements, targets
+        return None
+
     @abstractmethod
     def apply(self, y: Tensor, weights: Tensor) -> Tensor:
         """Outputs ``[B, S, M, fft_size]`` of weights ``[B, A F, S]``."""
@@ -146,116 +156,9 @@ class FrequencyFrontEnd(FrontEnd):
         return ops.sum(y[:, None] * response[..., None, :], axis=2)
 
 
-class TimeFrontEnd(FrontEnd):
-    """Features of received samples ``[B, A, T]``, the first one taken at time ``l_min``."""
-
-    def __init__(
-        self,
-        resource_grid: Any,
-        poles: np.ndarray,
-        basis: str,
-        window: int,
-        delay: int,
-        dtype: str,
-        l_min: int,
-    ) -> None:
-        super().__init__(resource_grid, poles, basis, window, delay, dtype)
-        prefix = int(resource_grid.cyclic_prefix_length)
-        # Sample of y at which the FFT window of each symbol starts once the delay is undone.
-        self._starts = np.arange(self.num_symbols) * (self.fft_size + prefix) + prefix - l_min
-        self._starts = self._starts + delay
-        shift = np.arange(self.fft_size) - self.fft_size // 2
-        self._bins = shift % self.fft_size
-
-    def features(self, y: Tensor, elements: np.ndarray) -> Tensor:
-        """Features ``[B, P, A F]`` at resource elements ``[P]``."""
-        symbols = np.unique(elements // self.fft_size)
-        bins = self._bins[self._subcarriers(elements)]
-        places = np.searchsorted(symbols, elements // self.fft_size) * self.fft_size + bins
-        parts = []
-        if self.window:
-            lags = np.arange(self.window)[:, None, None]
-            samples = self._starts[symbols][:, None] + np.arange(self.fft_size) - lags
-            parts.append(self._spectra(take_samples(y, samples), places))
-        if len(self.poles):
-            parts.append(self._spectra(self._states(y, symbols), places))
-        features = ops.concatenate(parts, axis=2)  # [B, A, F, P]
-        return ops.reshape(
-            ops.transpose(features, (0, 3, 1, 2)),
-            (-1, len(elements), y.shape[1] * self.num_features),
-        )
-
-    def apply(self, y: Tensor, weights: Tensor) -> Tensor:
-        """Outputs ``[B, S, M, fft_size]`` of weights ``[B, A F, S]``; states are never formed."""
-        num_ant, num_streams = y.shape[1], weights.shape[-1]
-        per_antenna = ops.reshape(weights, (-1, num_ant, self.num_features, num_streams))
-        u = ops.swapaxes(self._complete(y), 1, 2)
-        samples = self._starts[:, None] + np.arange(self.fft_size)
-        segments = 0.0
-        if self.window:
-            taps = ops.reshape(
-                per_antenna[:, :, : self.window], (-1, num_ant * self.window, num_streams)
-            )
-            output = recurrence.delay_line_output(u, self.window, taps)
-            segments = take_samples(ops.swapaxes(output, 1, 2), samples)
-        if len(self.poles):
-            scales = _backend.constant(feature_scales(self.poles, self.basis), self.dtype)
-            bank = per_antenna[:, :, self.window :] * scales[:, None]
-            bank = ops.reshape(bank, (-1, num_ant * len(self.poles), num_streams))
-            output = recurrence.output(u, self.poles, bank, basis=self.basis)
-            segments += take_samples(ops.swapaxes(output, 1, 2), samples - self.window)
-        return ops.take(self._dft(segments), self._bins, axis=-1)
-
-    def _complete(self, y: Tensor) -> Tensor:
-        """``y`` as far as the last output looks: the filters ring on after the last sample."""
-        missing = int(self._starts[-1]) + self.fft_size - y.shape[-1]
-        return ops.pad(y, [(0, 0)] * (len(y.shape) - 1) + [(0, max(0, missing))])
-
-    def _states(self, y: Tensor, symbols: np.ndarray) -> Tensor:
-        """What the bank says in the FFT window of some symbols: ``[B, A, K, symbols, fft_size]``.
-
-        The bank is at rest before the first sample, so a window that begins earlier begins with
-        zeros.
-        """
-        u = ops.swapaxes(self._complete(y), 1, 2)
-        starts = self._starts[symbols] - self.window
-        missing = max(0, -int(starts[0]))
-        u = ops.pad(u, [(0, 0), (missing, 0), (0, 0)])
-        windows = [(int(a), int(a) + self.fft_size) for a in starts + missing]
-        states = recurrence.states_within(u, self.poles, windows, basis=self.basis)
-        scales = np.tile(feature_scales(self.poles, self.basis), y.shape[1])
-        states = ops.swapaxes(states * _backend.constant(scales, self.dtype), 1, 2)
-        shape = (-1, y.shape[1], len(self.poles), len(symbols), self.fft_size)
-        return ops.reshape(states, shape)
-
-    def _spectra(self, segments: Tensor, places: np.ndarray) -> Tensor:
-        """DFT of segments ``[B, A, F, symbols, fft_size]`` at flat places: ``[B, A, F, P]``."""
-        spectra = self._dft(segments)
-        flat = ops.reshape(spectra, (*_lead(spectra, 3), spectra.shape[3] * self.fft_size))
-        return ops.take(flat, places, axis=-1)
-
-    def _dft(self, segments: Tensor) -> Tensor:
-        return _backend.fft(segments) * _backend.constant(
-            np.asarray(1.0 / np.sqrt(self.fft_size)), self.dtype
-        )
-
-
-def take_samples(x: Tensor, samples: np.ndarray) -> Tensor:
-    """``x[..., samples]`` with zeros outside the received stretch: ``[..., *samples.shape]``."""
-    before = max(0, -int(samples.min()))
-    after = max(0, int(samples.max()) + 1 - x.shape[-1])
-    padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(before, after)])
-    return ops.take(padded, samples + before, axis=-1)
-
-
 def antenna_responses(weights: Tensor, responses: np.ndarray, dtype: str) -> Tensor:
     """Frequency response ``[B, S, A, N]`` that weights ``[B, A F, S]`` give each antenna."""
     num_features = responses.shape[0]
     num_ant = weights.shape[1] // num_features
     per_antenna = ops.reshape(weights, (-1, num_ant, num_features, weights.shape[-1]))
     return ops.transpose(per_antenna, (0, 3, 1, 2)) @ _backend.constant(responses, dtype)
-
-
-def _lead(x: Tensor, axes: int) -> tuple[int, ...]:
-    """Shape of the first axes for a reshape; the batch may be unknown."""
-    return (-1, *x.shape[1:axes])

@@ -12,8 +12,9 @@ from rx_fixedpole._backend import Tensor
 
 from .anchors import anchors
 from .demodulation import advance
-from .frontend import TimeFrontEnd, antenna_responses
+from .frontend import antenna_responses
 from .mmse import MMSEDesign
+from .time_frontend import TimeFrontEnd
 
 
 class Filtered(NamedTuple):

@@ -68,11 +68,45 @@ def _doubled(ends: Tensor, power: Tensor, initial: Tensor, matrix: bool) -> Tens
     return states[:, 1:]
 
 
+# Chunks of a group. A step of a compiled loop costs as much as thousands of products, so a loop
+# over C chunks of one slot had better be two short ones over all the data.
+_GROUP = 16
+
+
 # Loops of their own, not one with branches: a trace that serves all shapes does not know the rank.
 @partial(_backend.compile, relax_shapes=True)
 def _diagonal_loop(drive: Tensor, power: Tensor, initial: Tensor) -> Tensor:
-    """``s[c] = s[c-1] * power + drive[c]`` along the second axis."""
+    """``s[c] = s[c-1] * power + drive[c]`` along the second axis.
+
+    First within groups, all of them at once and from rest; then from group to group; then every
+    state gets what the groups before its own have left.
+    """
+    batch, num_chunks, num_banks, num_poles = ops.shape(drive)
+    num_groups = -(-num_chunks // _GROUP)
+    padding = num_groups * _GROUP - num_chunks
+    padded = ops.pad(drive, ((0, 0), (0, padding), (0, 0), (0, 0)))
+    padded = ops.reshape(padded, (batch * num_groups, _GROUP, num_banks, num_poles))
+    within = ops.broadcast_to(power[:, None], (batch, num_groups, 1, num_poles))
+    within = ops.reshape(within, (batch * num_groups, 1, num_poles))
+    shape = (batch, num_groups, _GROUP, num_banks, num_poles)
+    own = ops.reshape(_looped(padded, within, ops.zeros_like(padded[:, 0])), shape)
+    powers = _powers(power[:, None], _GROUP)
+    ends = _looped(own[:, :, -1], powers[:, -1], initial)
+    states = own + powers[:, None] * _before(ends, initial)[:, :, None]
+    states = ops.reshape(states, (batch, num_groups * _GROUP, num_banks, num_poles))
+    return states[:, :num_chunks]
+
+
+def _looped(drive: Tensor, power: Tensor, initial: Tensor) -> Tensor:
     return _backend.scan(lambda state, new: state * power + new, initial, drive, alike=True)
+
+
+def _powers(base: Tensor, count: int) -> Tensor:
+    """``base, base^2, ...`` along the second axis, where ``base`` has one entry."""
+    result = base
+    while result.shape[1] < count:
+        result = ops.concatenate([result, result * result[:, -1:]], axis=1)
+    return result
 
 
 @partial(_backend.compile, relax_shapes=True)

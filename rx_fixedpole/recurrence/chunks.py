@@ -7,21 +7,44 @@ input drives a bank of its own (D = N banks of I = 1 input); with them all input
 
 from __future__ import annotations
 
+import math
+
 from keras import ops
 
+from .. import _backend
 from .._backend import Tensor
 from .bank import Bank
 from .carry import carry
 
+# What handing a state from one chunk to the next costs, in products of a matrix product: a pass
+# over memory in a compiled loop, several where loops are not compiled.
+_HANDING_ON = 20 if _backend.LOOPS_ARE_COMPILED else 256
+_SHORTEST, _LONGEST = 4, 64
 
-def chunk_length(batch: int | None, num_samples: int | None, num_poles: int, width: int) -> int:
-    """A power of two: long chunks for one slot or many poles, short ones for wide inputs.
 
-    Inside a chunk the work a sample grows with L, between chunks it falls with 1 / L.
+def chunk_length(
+    num_samples: int | None, num_poles: int, width: int, num_values: int, *, diagonal: bool = True
+) -> int:
+    """The power of two at which the work inside chunks and that between them are the same.
+
+    Inside, every bank takes ``L I V`` products a sample; between chunks its state is handed on,
+    K numbers in the parallel basis and K^2 products else, once in L samples. The batch takes its
+    share in both alike.
+
+    Args:
+        num_samples: T, where it is known: no chunk is longer than the signal needs.
+        num_poles: K.
+        width: I, inputs of a bank.
+        num_values: V, what the bank's response is wanted for: outputs S, states K, or the signals
+            that a moment is taken with.
+        diagonal: whether the basis is parallel.
+
+    >>> chunk_length(4096, 64, 4, 2), chunk_length(15360, 256, 4, 2), chunk_length(3, 64, 4, 2)
+    (16, 32, 4)
     """
-    length = 64 if num_poles >= 256 else 32 if batch == 1 else 16
-    while length > 4 and length * width > 128:
-        length //= 2
+    handed_on = _HANDING_ON * num_poles * (1 if diagonal else num_poles)
+    length = 2 ** round(0.5 * math.log2(handed_on / (width * max(1, num_values))))
+    length = min(max(length, _SHORTEST), _LONGEST)
     while num_samples is not None and length > 1 and length >= 2 * num_samples:
         length //= 2
     return length

@@ -36,7 +36,11 @@ def frozen(x: Any) -> Frozen:
 
 @lru_cache(maxsize=128)
 def compiled(
-    function: Callable[..., Any], constants: tuple[Hashable, ...], fixed: tuple[Hashable, ...]
+    function: Callable[..., Any],
+    constants: tuple[Hashable, ...],
+    fixed: tuple[Hashable, ...],
+    *,
+    in_graphs: bool = False,
 ) -> Callable[..., Any]:
     """``function(*constants, *tensors)`` as a compiled function of the tensors.
 
@@ -45,6 +49,7 @@ def compiled(
         constants: its first arguments; frozen arrays are thawed.
         fixed: whatever must not vary between two calls of a function that is traced once for all
             shapes, such as the size of an axis: it would be traced as unknown.
+        in_graphs: compile it in graphs alone.
     """
     del fixed
     first = [c.thawed() if isinstance(c, Frozen) else c for c in constants]
@@ -52,4 +57,4 @@ def compiled(
     def call(*tensors: Any) -> Any:
         return function(*first, *tensors)
 
-    return _backend.compile(call, relax_shapes=True)
+    return (_backend.stage if in_graphs else _backend.compile)(call, relax_shapes=True)

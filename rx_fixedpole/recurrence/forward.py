@@ -116,12 +116,14 @@ def start(
     basis: str,
     initial_state: Tensor | None,
     length: int | None = None,
+    num_values: int | None = None,
 ) -> Run:
     """Cut the signal into chunks and carry the state from one to the next.
 
     Args:
         u, poles, input_weights, basis, initial_state: as in :func:`states`.
         length: of a chunk; None: what suits the sizes, as far as they are static.
+        num_values: what the length is to suit, see ``chunk_length``; None: the states.
     """
     dtype = _backend.dtype(u)
     bank = make_bank(poles, basis, dtype)
@@ -130,7 +132,10 @@ def start(
     num_banks, width = (num_inputs, 1) if weights is None else (1, num_inputs)
     initial = _check_initial(initial_state, u, num_banks, bank.num_poles)
     if length is None:
-        length = chunks.chunk_length(u.shape[0], u.shape[1], bank.num_poles, width)
+        num_values = bank.num_poles if num_values is None else num_values
+        length = chunks.chunk_length(
+            u.shape[1], bank.num_poles, width, num_values, diagonal=bank.diagonal
+        )
     gain = chunks.gains(bank, length, weights)
     chunked = chunks.split(u, length)
     drive = chunks.drives(chunked, weights)

@@ -77,9 +77,10 @@ def gram(
     windows = check_windows([(0, u.shape[1])] if windows is None else windows, u.shape[1])
     window = whole(window, "window", minimum=0)
     u = u[:, : windows[-1][1]]
-    run = start(u, poles, input_weights, basis, None)
-    bank = _check_bank(run, input_weights)
     num_inputs, num_lags = u.shape[-1], max(1, window)
+    num_values = num_inputs + (0 if targets is None else targets.shape[-1])
+    run = start(u, poles, input_weights, basis, None, num_values=num_values)
+    bank = _check_bank(run, input_weights)
     lines = lines_within(u, num_lags, windows)
     seen = _with_targets(lines[..., ::num_lags], targets)
     of_states = cross_moment(run, seen, windows)

@@ -58,7 +58,8 @@ def output(
     else:
         poles = validate(poles)
         width = 1 if input_weights is None else u.shape[-1]
-        length = chunks.chunk_length(u.shape[0], u.shape[1], len(poles), width)
+        num_streams, diagonal = weights.shape[-1], basis == "parallel"
+        length = chunks.chunk_length(u.shape[1], len(poles), width, num_streams, diagonal=diagonal)
         mixing = None if input_weights is None else frozen(input_weights)
         constants = (frozen(poles), mixing, basis, return_state, length)
         fixed = (u.shape[-1], *weights.shape[-2:], len(weights.shape), u.dtype)

@@ -97,7 +97,7 @@ def output_against_product(batch: int, samples: int, num_poles: int) -> Callable
 
     def measure(budget: Budget) -> Found:
         given = problem(batch, samples, num_poles)
-        length = chunks.chunk_length(batch, samples, num_poles, INPUTS)
+        length = chunks.chunk_length(samples, num_poles, INPUTS, STREAMS)
         num_chunks = batch * math.ceil(samples / length)
         inner = length * INPUTS
         # Ends of chunks, outputs from the chunk's inputs, outputs from the state before it.

@@ -16,8 +16,9 @@ from keras import ops
 from rx_fixedpole import _backend
 from rx_fixedpole import poles as placements
 from rx_fixedpole.readout import READOUTS
-from rx_fixedpole.receivers.frontend import TimeFrontEnd, default_delay, default_window
+from rx_fixedpole.receivers.frontend import default_delay, default_window
 from rx_fixedpole.receivers.reliability import Reliability
+from rx_fixedpole.receivers.time_frontend import TimeFrontEnd
 from sims.benchmark import engine
 from sims.benchmark.bar import Budget, Found
 from sims.benchmark.engine import Tensor

@@ -15,11 +15,11 @@ from keras import ops
 
 from rx_fixedpole import _backend, recurrence
 from rx_fixedpole.readout import ARDRidge, BlockRLS, RLSState
-from rx_fixedpole.readout.solve import normal_equations
 from rx_fixedpole.receivers import FixedPoleEqualizer
-from rx_fixedpole.receivers.frontend import TimeFrontEnd, default_delay
+from rx_fixedpole.receivers.frontend import default_delay
 from rx_fixedpole.receivers.layout import noise_variance
 from rx_fixedpole.receivers.pilots import pilot_groups
+from rx_fixedpole.receivers.time_frontend import TimeFrontEnd
 from rx_fixedpole.recurrence.forward import start
 from sims.benchmark import recurrences
 from sims.benchmark.bar import Budget, Found
@@ -129,16 +129,19 @@ def equalizer_stages(num_ant: int, batch: int) -> Callable[[Budget], Found]:
             targets = _backend.constant(group.targets, _backend.dtype(rows)) + 0 * rows[..., :1]
             return rows, targets, noise_variance(no, tuple(y.shape[:3]), "float32")
 
+        def products(y: Any) -> Any:
+            y = ops.reshape(y, (-1, *y.shape[2:]))
+            return front_end.products(y, group.elements, group.targets)
+
         def equations(y: Any, no: Any) -> Any:
-            rows, targets, _ = features(y, no)
-            return normal_equations(rows, targets, None)
+            return features(y, no), products(y)
 
         inputs = (slots.y_time, slots.no)
         chains = {
             "features at pilots": graph(features, *inputs),
             "Gram matrix": graph(equations, *inputs),
             "prior powers, weights, leave-one-out": graph(
-                lambda y, no: ARDRidge().fit(*features(y, no)), *inputs
+                lambda y, no: ARDRidge().fit(*features(y, no), products=products(y)), *inputs
             ),
             "output and reliability": graph(block, *inputs),
         }

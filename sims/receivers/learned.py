@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from rx_fixedpole.readout import ARDRidge
-from rx_fixedpole.receivers.frontend import TimeFrontEnd, antenna_responses
+from rx_fixedpole.receivers.frontend import antenna_responses
 from rx_fixedpole.receivers.layout import StreamLayout
 from rx_fixedpole.receivers.reliability import Reliability
+from rx_fixedpole.receivers.time_frontend import TimeFrontEnd
 from sims.link import Link, Slots
 from sims.receivers.grid import pilot_grid
 from sims.receivers.symbols import SymbolRows
