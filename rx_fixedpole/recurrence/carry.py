@@ -68,18 +68,32 @@ def _doubled(ends: Tensor, power: Tensor, initial: Tensor, matrix: bool) -> Tens
     return states[:, 1:]
 
 
-# Chunks of a group. A step of a compiled loop costs as much as thousands of products, so a loop
-# over C chunks of one slot had better be two short ones over all the data.
+# Chunks of a group. A step of a compiled loop costs as much as passing over so many numbers, so a
+# loop over the chunks of one slot, whose states are fewer, had better be two short ones over all
+# the data. Of many slots that would be a further pass over memory, and gain nothing.
 _GROUP = 16
+_NUMBERS_A_STEP = 4096
+
+
+def _handing_on(initial: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The loop for states ``[B, D, K]``; an unknown batch is taken for one slot."""
+    batch, num_banks, num_poles = initial.shape
+    large = (batch or 1) * (num_banks or 1) * num_poles > _NUMBERS_A_STEP
+    return _diagonal_loop if large else _grouped_loop
 
 
 # Loops of their own, not one with branches: a trace that serves all shapes does not know the rank.
 @partial(_backend.compile, relax_shapes=True)
 def _diagonal_loop(drive: Tensor, power: Tensor, initial: Tensor) -> Tensor:
-    """``s[c] = s[c-1] * power + drive[c]`` along the second axis.
+    """``s[c] = s[c-1] * power + drive[c]`` along the second axis."""
+    return _looped(drive, power, initial)
 
-    First within groups, all of them at once and from rest; then from group to group; then every
-    state gets what the groups before its own have left.
+
+@partial(_backend.compile, relax_shapes=True)
+def _grouped_loop(drive: Tensor, power: Tensor, initial: Tensor) -> Tensor:
+    """The same, first within groups, all of them at once and from rest, then from group to group.
+
+    Then every state gets what the groups before its own have left.
     """
     batch, num_chunks, num_banks, num_poles = ops.shape(drive)
     num_groups = -(-num_chunks // _GROUP)
@@ -138,12 +152,12 @@ def _mixing_loop(u: Tensor, rows: list[Tensor], power: Tensor, initial: Tensor) 
 @_backend.custom_gradient
 def _diagonal_scan(drive: Tensor, power: Tensor, initial: Tensor) -> tuple[Tensor, Gradient]:
     shared = drive.shape[-1] == 1 and initial.shape[-1] != 1
-    loop = _shared_loop if shared else _diagonal_loop
+    loop = _shared_loop if shared else _handing_on(initial)
     states = _shaped(loop(drive, power, initial), drive, initial)
 
     def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         back = ops.conj(power)
-        later = _backwards(_diagonal_loop, upstream, back, states)
+        later = _backwards(_handing_on(initial), upstream, back, states)
         slots = ops.sum(ops.conj(_before(states, initial)) * later, axis=(1, 2))[:, None]
         slope = ops.sum(slots, axis=0, keepdims=True) if power.shape[0] == 1 else slots
         moved = ops.sum(later, axis=-1, keepdims=True) if shared else later
