@@ -139,6 +139,14 @@ BARS: dict[str, Bar] = {
         f"{_ESTIMATOR}, 4x4, 32 slots", "at most", 1.2,
         later("receivers.estimator_share", 4, 32),
     ),
+    "15s": Bar(
+        f"{_STAGE} channel estimator + LMMSE, 2x2, 32 slots", "info", 0,
+        later("stages.estimator_stages", 2, 32),
+    ),
+    "15t": Bar(
+        f"{_STAGE} channel estimator + LMMSE, 4x4, 32 slots", "info", 0,
+        later("stages.estimator_stages", 4, 32),
+    ),
     "15c": Bar(f"{_ESTIMATOR}, umi_uplink, 2 slots", "info", 0, later("receivers.uplink_share")),
     # Milliseconds, which count on a GPU alone; a slot lasts 0.5 ms.
     "14a": Bar(f"{_SLOT}, 2 antennas", "at most", 0.5, slots.latency(2), "gpu"),

@@ -24,8 +24,9 @@ from rx_fixedpole.recurrence.forward import start
 from sims.benchmark import recurrences
 from sims.benchmark.bar import Budget, Found
 from sims.benchmark.engine import compiled, graph
-from sims.benchmark.receivers import draw
+from sims.benchmark.receivers import draw, lmmse_chain
 from sims.benchmark.timing import interleaved
+from sims.receivers.estimated import fixed_pole_block
 from sims.scenario import SCENARIOS
 
 
@@ -144,6 +145,23 @@ def equalizer_stages(num_ant: int, batch: int) -> Callable[[Budget], Found]:
                 lambda y, no: ARDRidge().fit(*features(y, no), products=products(y)), *inputs
             ),
             "output and reliability": graph(block, *inputs),
+        }
+        return shares(chains, budget.rounds)
+
+    return measure
+
+
+def estimator_stages(num_ant: int, batch: int) -> Callable[[Budget], Found]:
+    """The stages of `FixedPoleChannelEstimator` and Sionna's LMMSEEqualizer."""
+
+    def measure(budget: Budget) -> Found:
+        scenario = SCENARIOS["nominal_2x2"].replace(num_tx_ant=num_ant, num_rx_ant=num_ant)
+        link, slots = draw(scenario, batch)
+        estimator, inputs = fixed_pole_block(link), (slots.y_time, slots.no)
+        chains = {
+            "demodulation": graph(lambda y, no: link.demodulate(y), *inputs),
+            "channel estimate": graph(lambda y, no: estimator(link.demodulate(y), no), *inputs),
+            "LMMSE": lmmse_chain(link, slots, estimator),
         }
         return shares(chains, budget.rounds)
 
