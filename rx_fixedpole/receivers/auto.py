@@ -97,8 +97,8 @@ class AutoReceiver(Block):
 
     Notes:
         Cost: at most that of its parts, which share one channel estimate (Wiener filters ask for
-        a second one). What no pilot sees, such as how a channel moves between pilot symbols,
-        no choice can tell.
+        a second one), and of joint detection. What neither pilots nor the channel's estimate
+        show, no choice can tell.
 
     Example:
         >>> import tensorflow as tf
@@ -180,7 +180,10 @@ class AutoReceiver(Block):
         )
         self._on_grid = {
             kind: _backend.compile(self._grid_candidates(*kind))
-            for kind in itertools.product((False, True), repeat=2)
+            for kind in itertools.product(
+                (False, True) if "detector" in parts else (False,),
+                (False, True) if self._bits is not None else (False,),
+            )
         }
 
     def _to_bits(self, constellation: Constellation | None, num_paths: int) -> ChosenBits | None:
