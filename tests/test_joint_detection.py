@@ -16,6 +16,7 @@ from rx_fixedpole.receivers.joint_detection import LARGEST_EXACT, JointDetection
 from rx_fixedpole.receivers.layout import StreamLayout
 from rx_fixedpole.receivers.small_matrices import log_determinant
 from tests.modes import complex_normal, without_graphs
+from tests.test_calibration import bins
 from tests.test_detector import bits_of, interference, received
 from tests.test_equalizer import L_MIN, make_grid, management, random_taps, send
 
@@ -132,6 +133,13 @@ def test_eager_graph_and_xla_agree(streams, precision):
         compiled = tf.function(lambda *a: detector(*a, 0.2), jit_compile=jit_compile)
         tolerance = 1e3 * np.finfo(dtype).eps * np.max(np.abs(eager))
         np.testing.assert_allclose(compiled(*arguments), eager, atol=tolerance)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_llrs_are_calibrated():
+    ratios = bins("fixed_pole_joint", "nominal_2x2", 4.0)
+    assert len(ratios) >= 5
+    assert np.all((ratios > 1 / 1.5) & (ratios < 1.5)), ratios
 
 
 class TestAuto:
