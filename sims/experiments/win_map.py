@@ -112,6 +112,9 @@ CELLS: dict[str, Cell] = {
     "short_300": Cell("short prefix, 300 km/h", "short_cp", "4:16:4", {"speed": 300.0}),
     "sir0_2": Cell("SIR 0 dB, 2 antennas", "interference", "0:12:3", {"num_rx_ant": 2, **_SIR0}),
     "sir0_4": Cell("SIR 0 dB, 4 antennas", "interference", "-4:8:3", _SIR0),
+    "sir0_4_120": Cell(
+        "SIR 0 dB, 4 antennas, 120 km/h", "interference", "-4:8:3", {"speed": 120.0, **_SIR0}
+    ),
     "sir10_2": Cell("SIR 10 dB, 2 antennas", "interference", "0:8:2", {"num_rx_ant": 2, **_SIR10}),
     "sir10_4": Cell("SIR 10 dB, 4 antennas", "interference", "-4:4:2", _SIR10),
     "pa_0": Cell("PA, 0 dB back-off", "pa", "4:14:2"),
