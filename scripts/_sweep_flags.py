@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DEFAULT_RECEIVERS = [
     "fixed_pole",
     "fixed_pole_lmmse",
+    "fixed_pole_joint",
     "window",
     "bptt",
     "esn",
